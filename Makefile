@@ -1,0 +1,31 @@
+# Two commands matter: `make serve` and `make test`. Each makes its own virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: serve test check clean
+
+$(VENV)/serve.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/serve.stamp
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,studio]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/install-system-packages.sh
+	touch $@
+
+serve: $(VENV)/serve.stamp
+	$(BIN)/visavis serve
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

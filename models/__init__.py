@@ -1,0 +1,1 @@
+"""Networks, avatars and signal processing. Knows no asyncio and no aiortc."""

@@ -1,0 +1,1 @@
+"""Streaming audio: chunks, ring buffer, mel spectrogram."""

@@ -1,0 +1,127 @@
+"""An avatar: a prepared identity, and its file format.
+
+On disk an avatar is a folder::
+
+    avatar.json   name, title, licence, source, fps, size, boxes, sha256 of every other file
+    idle.mp4      the idle loop (H.264, yuv420p, BT.601 limited range), mouth at rest, seamless
+    mask.png      8-bit blend mask in box coordinates: 255 where the drawn crop replaces the frame
+    portrait.jpg  thumbnail
+
+In memory the loop is kept as planar YUV 4:2:0 (I420), half the size of RGB and what video encoders take.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import AvatarError
+
+MANIFEST = "avatar.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """An identity ready to be drawn on."""
+
+    name: str
+    title: str
+    licence: str
+    source: str
+    fps: int
+    width: int
+    height: int
+    frames_i420: NDArray[np.uint8]
+    """(n, height * 3 / 2, width): the idle loop; frame n - 1 leads into frame 0 without a seam."""
+    boxes: NDArray[np.int32]
+    """(n, 4): the face crop of each frame as x0, y0, x1, y1, even numbers, inside the picture."""
+    mask: NDArray[np.uint8]
+    """(h, w): blend weights in box coordinates, 255 = drawn crop, 0 = idle frame."""
+    portrait_jpeg: bytes
+
+    def __len__(self) -> int:
+        return len(self.frames_i420)
+
+    def frame_rgb(self, index: int) -> NDArray[np.uint8]:
+        """Idle frame ``index`` (modulo the loop) as RGB, (height, width, 3)."""
+        i420 = self.frames_i420[index % len(self)]
+        return np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), dtype=np.uint8)
+
+    def crop_rgb(self, index: int) -> NDArray[np.uint8]:
+        """The face box of idle frame ``index`` (modulo the loop) as RGB."""
+        x0, y0, x1, y1 = self.boxes[index % len(self)]
+        return self.frame_rgb(index)[y0:y1, x0:x1]
+
+
+def load_avatar(folder: Path) -> Avatar:
+    """Read an avatar folder, checking every file against its checksum.
+
+    Raises:
+        AvatarError: naming the folder, what is wrong with it and what to do.
+    """
+    manifest = _read_manifest(folder)
+    for file_name, expected in manifest["sha256"].items():
+        path = folder / file_name
+        if not path.is_file() or _sha256(path) != expected:
+            raise AvatarError(
+                f"Avatar '{folder.name}': {file_name} is missing or damaged; add the avatar again."
+            )
+    frames = _decode_i420(folder / "idle.mp4")
+    boxes = np.asarray(manifest["boxes"], dtype=np.int32)
+    mask = cv2.imread(str(folder / "mask.png"), cv2.IMREAD_GRAYSCALE)
+    height, width = manifest["height"], manifest["width"]
+    if frames.shape[1:] != (height * 3 // 2, width) or boxes.shape != (len(frames), 4) or mask is None:
+        raise AvatarError(
+            f"Avatar '{folder.name}': its loop, boxes and mask do not fit together; add the avatar again."
+        )
+    return Avatar(
+        name=folder.name,
+        title=manifest["title"],
+        licence=manifest["licence"],
+        source=manifest["source"],
+        fps=manifest["fps"],
+        width=width,
+        height=height,
+        frames_i420=frames,
+        boxes=boxes,
+        mask=np.asarray(mask, dtype=np.uint8),
+        portrait_jpeg=(folder / "portrait.jpg").read_bytes(),
+    )
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AvatarError(
+            f"Avatar '{folder.name}' has no readable {MANIFEST}; add the avatar again."
+        ) from error
+    required = {"version", "title", "licence", "source", "fps", "width", "height", "boxes", "sha256"}
+    missing = required - set(manifest) if isinstance(manifest, dict) else required
+    if missing or manifest["version"] != FORMAT_VERSION:
+        raise AvatarError(
+            f"Avatar '{folder.name}': {MANIFEST} is not of version {FORMAT_VERSION}; add the avatar again."
+        )
+    return dict(manifest)
+
+
+def _decode_i420(path: Path) -> NDArray[np.uint8]:
+    try:
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+    except (OSError, av.FFmpegError, IndexError) as error:
+        raise AvatarError(
+            f"Avatar '{path.parent.name}': {path.name} cannot be decoded; add the avatar again."
+        ) from error
+    return np.asarray(np.stack(frames), dtype=np.uint8)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,76 @@
+"""What every face engine offers: prepare an avatar once, then render batches of frames.
+
+An engine is pure: no threads, no clock, no sockets. The same ``render`` serves live sessions, offline
+renders, tests and benchmarks, so their pictures agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.avatar import Avatar
+from models.timebase import MEL_HOP, SPEECH_RATE_HZ, first_column
+
+
+@dataclass(frozen=True)
+class MelWindow:
+    """The stretch of mel spectrogram an engine hears for one frame."""
+
+    columns: int
+    """Width of the window in mel columns."""
+    lead_columns: int
+    """How many of them lie before the frame's start."""
+    half_window: int = 400
+    """Samples a column needs after its centre (half the STFT window)."""
+
+    def start(self, frame: int) -> int:
+        """First column of video frame ``frame``; negative near the beginning of the sound."""
+        return first_column(frame, self.lead_columns)
+
+    @property
+    def lookahead_ms(self) -> float:
+        """Sound needed after the frame's start, in ms: the delay the engine's ear adds."""
+        last_column = self.columns - 1 - self.lead_columns
+        return 1000 * (last_column * MEL_HOP + self.half_window) / SPEECH_RATE_HZ
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """One frame to draw."""
+
+    prepared: Any
+    """What this engine's ``prepare`` returned for the session's avatar."""
+    state: Any
+    """What this engine's ``new_state`` returned for the session; may be updated by ``render``."""
+    avatar_frame: int
+    """Index into the avatar's idle loop."""
+    mel: NDArray[np.float32]
+    """(80, window.columns): the frame's mel window."""
+    samples: NDArray[np.float32]
+    """(640,) at 16 kHz in [-1, 1]: the frame's own 40 ms of sound."""
+
+
+class Engine(Protocol):
+    """A way to draw a talking face."""
+
+    name: str
+    window: MelWindow
+
+    def prepare(self, avatar: Avatar) -> Any:
+        """Compute and return all that depends on the avatar alone. Slow; called once an avatar."""
+        ...
+
+    def new_state(self) -> Any:
+        """Fresh per-session state, kept apart from weights and shared by no two sessions."""
+        ...
+
+    def render(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
+        """Draw a batch, in order: one RGB crop (height, width, 3) a request.
+
+        The compositor scales each crop to the avatar's box of that frame and blends it in with the
+        avatar's mask. A request may be of any session; the batch is what the scheduler could collect.
+        """
+        ...

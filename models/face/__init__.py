@@ -1,0 +1,1 @@
+"""From an avatar frame to a face crop and back."""

@@ -1,0 +1,1 @@
+"""The rigged head, its renderer, speech with phone timings, and the training corpus."""

@@ -1,0 +1,1 @@
+"""Wav2Lip: networks, losses, training and the live engine."""

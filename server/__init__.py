@@ -1,0 +1,1 @@
+"""The visavis server: signaling, media, sessions, command line."""

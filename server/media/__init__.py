@@ -1,0 +1,1 @@
+"""Media plane: jitter buffer, ingress, playout, tracks, and every patch to aiortc."""
