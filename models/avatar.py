@@ -70,9 +70,7 @@ def load_avatar(folder: Path) -> Avatar:
     for file_name, expected in manifest["sha256"].items():
         path = folder / file_name
         if not path.is_file() or _sha256(path) != expected:
-            raise AvatarError(
-                f"Avatar '{folder.name}': {file_name} is missing or damaged; add the avatar again."
-            )
+            raise AvatarError(f"Avatar '{folder.name}': {file_name} is missing or damaged; add the avatar again.")
     frames = _decode_i420(folder / "idle.mp4")
     boxes = np.asarray(manifest["boxes"], dtype=np.int32)
     mask = cv2.imread(str(folder / "mask.png"), cv2.IMREAD_GRAYSCALE)
@@ -100,9 +98,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AvatarError(
-            f"Avatar '{folder.name}' has no readable {MANIFEST}; add the avatar again."
-        ) from error
+        raise AvatarError(f"Avatar '{folder.name}' has no readable {MANIFEST}; add the avatar again.") from error
     required = {"version", "title", "licence", "source", "fps", "width", "height", "boxes", "sha256"}
     missing = required - set(manifest) if isinstance(manifest, dict) else required
     if missing or manifest["version"] != FORMAT_VERSION:

@@ -118,4 +118,4 @@ class Talker:
 def is_silent(samples: NDArray[np.float32]) -> bool:
     """Whether the RMS of ``samples`` lies below the silence level."""
     mean_square = float(np.mean(np.square(samples, dtype=np.float64)))
-    return mean_square < 10.0 ** (SILENCE_DBFS / 10.0)
+    return bool(mean_square < 10.0 ** (SILENCE_DBFS / 10.0))

@@ -103,5 +103,3 @@ async def _errors(
 
 async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_SECURITY_HEADERS)
-
-

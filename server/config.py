@@ -78,9 +78,7 @@ class PlayoutSettings(_Section):
 class Settings(BaseSettings):
     """All of it; configs/default.yaml explains each key."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="VISAVIS_", env_nested_delimiter="__", frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="VISAVIS_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     http: HttpSettings
     ice: IceSettings
@@ -143,3 +141,12 @@ def parse_override(text: str) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         nested = {part: nested}
     return dict(nested)
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` laid over ``base``, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged

@@ -25,9 +25,7 @@ class Metrics:
         self.frames_dropped = Counter(
             "visavis_frames_dropped", "Video frames not sent, by reason.", ["reason"], registry=registry
         )
-        self.engine_errors = Counter(
-            "visavis_engine_errors", "Batches an engine failed on.", registry=registry
-        )
+        self.engine_errors = Counter("visavis_engine_errors", "Batches an engine failed on.", registry=registry)
         self.sound_discarded = Counter(
             "visavis_sound_discarded", "Outgoing 20 ms sound frames nobody took.", registry=registry
         )

@@ -161,9 +161,7 @@ class Session:
         assert self._ingress is not None
         for job in self._playout.hear(self._ingress.pull()):
             deadline_s = origin_s + self._playout.leaves_at(job.index) * TICK_MS / 1000
-            self._executor.submit(
-                Work(self.id, self._engine, self._talker, job, deadline_s, self._playout.deliver)
-            )
+            self._executor.submit(Work(self.id, self._engine, self._talker, job, deadline_s, self._playout.deliver))
         departure = self._playout.depart()
         if not self._sound.put_samples(departure.tick, departure.samples):
             self._metrics.sound_discarded.inc()

@@ -207,9 +207,7 @@ class MelStream:
         """
         end = start + columns
         if end > self._columns:
-            raise IndexError(
-                f"Mel columns up to {end} were asked for, but only {self._columns} are computed."
-            )
+            raise IndexError(f"Mel columns up to {end} were asked for, but only {self._columns} are computed.")
         if max(0, start) < self.first and end > 0:
             raise IndexError(f"Mel column {start} is discarded; the oldest one kept is {self.first}.")
         window = np.full((N_MELS, columns), SILENCE, dtype=np.float32)

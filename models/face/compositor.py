@@ -18,9 +18,7 @@ class Compositor:
         self._avatar = avatar
         self._weights: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
-    def compose(
-        self, index: int, crop_rgb: NDArray[np.uint8] | None, opacity: float = 1.0
-    ) -> NDArray[np.uint8]:
+    def compose(self, index: int, crop_rgb: NDArray[np.uint8] | None, opacity: float = 1.0) -> NDArray[np.uint8]:
         """Frame ``index`` (modulo the loop) with a crop blended in.
 
         Args:
@@ -33,18 +31,16 @@ class Compositor:
         """
         avatar = self._avatar
         index %= len(avatar)
-        idle = avatar.frames_i420[index]
+        idle: NDArray[np.uint8] = avatar.frames_i420[index]
         if crop_rgb is None or opacity <= 0.0:
             return idle
         x0, y0, x1, y1 = (int(edge) for edge in avatar.boxes[index])
         width, height = x1 - x0, y1 - y0
         if crop_rgb.shape[:2] != (height, width):
-            crop_rgb = np.asarray(
-                cv2.resize(crop_rgb, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
-            )
+            crop_rgb = np.asarray(cv2.resize(crop_rgb, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
         drawn = np.asarray(cv2.cvtColor(crop_rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
         luma_weight, chroma_weight = self._box_weights(width, height)
-        frame = idle.copy()
+        frame: NDArray[np.uint8] = idle.copy()
         target, source = planes(frame, avatar.width, avatar.height), planes(drawn, width, height)
         _blend(target[0][y0:y1, x0:x1], source[0], luma_weight * opacity)
         for plane, part in zip(target[1:], source[1:], strict=True):

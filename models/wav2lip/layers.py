@@ -22,9 +22,7 @@ class ConvBlock(nn.Module):
         self, inputs: int, outputs: int, kernel: Pair, stride: Pair, padding: Pair, residual: bool = False
     ) -> None:
         super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs)
-        )
+        self.conv_block = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.BatchNorm2d(outputs))
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,9 +34,7 @@ class ConvBlock(nn.Module):
 class UpBlock(nn.Module):
     """Transposed convolution -> batch normalisation -> ReLU."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: Pair, stride: Pair, padding: Pair, extra: Pair = 0
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: Pair, stride: Pair, padding: Pair, extra: Pair = 0) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra), nn.BatchNorm2d(outputs)

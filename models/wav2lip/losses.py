@@ -42,9 +42,7 @@ def perceptual_loss(discriminator: QualityDiscriminator, clips: Tensor) -> Tenso
     return functional.binary_cross_entropy(probability, torch.ones_like(probability))
 
 
-def discriminator_losses(
-    discriminator: QualityDiscriminator, real: Tensor, drawn: Tensor
-) -> tuple[Tensor, Tensor]:
+def discriminator_losses(discriminator: QualityDiscriminator, real: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
     """The discriminator's own two losses, on real and on drawn clips; detach the drawn ones before."""
     on_real, on_drawn = discriminator(real), discriminator(drawn)
     return (

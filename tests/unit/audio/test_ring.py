@@ -8,9 +8,7 @@ from models.audio.ring import RingBuffer
 
 
 @given(st.integers(1, 50), st.lists(st.integers(0, 120), max_size=12), st.data())
-def test_every_kept_sample_is_found_by_its_index(
-    capacity: int, sizes: list[int], data: st.DataObject
-) -> None:
+def test_every_kept_sample_is_found_by_its_index(capacity: int, sizes: list[int], data: st.DataObject) -> None:
     ring = RingBuffer(capacity)
     stream = np.arange(sum(sizes), dtype=np.float32)
     at = 0

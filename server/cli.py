@@ -1,0 +1,102 @@
+"""The ``visavis`` command."""
+
+import argparse
+import logging
+import ssl
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models.errors import VisavisError
+from server import render
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 2 where the user can mend what went wrong."""
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except VisavisError as error:
+        print(f"visavis: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    parser = argparse.ArgumentParser(prog="visavis", description="Real-time talking avatars over WebRTC.")
+    parser.add_argument("--version", action="version", version=f"visavis {version('visavis')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the page and its sessions")
+    serve.add_argument("--config", type=Path, help="YAML file with the settings you change")
+    serve.add_argument("--host", help="address to listen on")
+    serve.add_argument("--port", type=int, help="TCP port")
+    serve.add_argument("--avatar", help="default avatar")
+    serve.add_argument("--engine", help="default engine: wav2lip or probe")
+    serve.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any key of configs/default.yaml"
+    )
+    serve.set_defaults(run=_serve)
+
+    offline = commands.add_parser("render", help="speak a sound file into a video file")
+    render.add_arguments(offline)
+    offline.set_defaults(run=render.run)
+
+    load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
+    _add_loadtest(load)
+    return parser
+
+
+def _add_loadtest(parser: argparse.ArgumentParser) -> None:
+    from server import loadtest  # aiohttp's client and psutil: not needed to render or to print help
+
+    loadtest.add_arguments(parser)
+    parser.set_defaults(run=loadtest.run)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from aiohttp import web
+
+    from server.app import create_app
+    from server.config import load_settings, merge, parse_override
+
+    overrides: dict[str, Any] = {}
+    for text in args.set:
+        overrides = merge(overrides, parse_override(text))
+    flags = {"http": {"host": args.host, "port": args.port}, "avatars": {"default": args.avatar}}
+    flags["engine"] = {"name": args.engine}
+    for section, values in flags.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            overrides = merge(overrides, {section: given})
+    settings = load_settings(args.config, overrides)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aioice").setLevel(logging.WARNING)
+    scheme = "https" if settings.http.tls_certificate else "http"
+    print(f"visavis is at {scheme}://{settings.http.host}:{settings.http.port}/ (stop with Ctrl+C)", flush=True)
+    web.run_app(
+        create_app(settings),
+        host=settings.http.host,
+        port=settings.http.port,
+        ssl_context=_tls(settings.http.tls_certificate, settings.http.tls_key),
+        print=None,
+        access_log=None,
+    )
+    return 0
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+if __name__ == "__main__":
+    sys.exit(main())

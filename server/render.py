@@ -1,0 +1,151 @@
+"""``visavis render``: the offline twin of a live session. Same talker, same engine, same frames."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.avatar import Avatar, load_avatar
+from models.engine import Engine
+from models.errors import AvatarError, MediaError
+from models.registry import engine_names, load_engine
+from models.talker import FrameJob, Talker
+from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
+from server.paths import AVATARS
+
+_BATCH = 8
+_CHUNK_SAMPLES = WIRE_RATE_HZ // FRAMES_PER_SECOND
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("speech", type=Path, help="sound file to speak; any format FFmpeg reads")
+    parser.add_argument("output", type=Path, help="MP4 file to write")
+    parser.add_argument("--avatar", default="ada", help="avatar to draw (default: %(default)s)")
+    parser.add_argument("--engine", default="wav2lip", choices=engine_names(), help="default: %(default)s")
+    parser.add_argument("--weights", type=Path, help="safetensors file instead of the shipped weights")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render a file; errors are raised as VisavisError."""
+    total = count_frames(args.speech)
+    folder = AVATARS / args.avatar
+    if not folder.is_dir():
+        names = ", ".join(sorted(path.name for path in AVATARS.glob("*"))) or "none is installed"
+        raise AvatarError(f"There is no avatar '{args.avatar}'; choose one of: {names}.")
+    avatar = load_avatar(folder)
+    engine = load_engine(args.engine, args.weights)
+    pictures = draw(engine, avatar, read_sound(args.speech))
+    write_video(args.output, avatar, tqdm(pictures, total=total, unit="frame", disable=args.quiet), args.speech)
+    print(f"{args.output}: {total} frames, {total / FRAMES_PER_SECOND:.1f} s")
+    return 0
+
+
+def draw(engine: Engine, avatar: Avatar, sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.uint8]]:
+    """One I420 picture for every 40 ms of sound, the last begun one included. Memory does not grow with it.
+
+    Args:
+        engine: what draws.
+        avatar: whom.
+        sound: (n,) chunks at 48 kHz mono.
+    """
+    talker = Talker(engine, avatar, engine.prepare(avatar))
+    heard = 0
+    drawn = 0
+    waiting: list[FrameJob] = []
+    for chunk in sound:
+        heard += len(chunk)
+        talker.push(chunk)
+        waiting.extend(talker.jobs())
+        while len(waiting) >= _BATCH:
+            batch, waiting = waiting[:_BATCH], waiting[_BATCH:]
+            drawn += len(batch)
+            yield from _draw_batch(engine, talker, batch)
+    talker.finish()
+    waiting.extend(talker.jobs())
+    rest = -(-heard // _CHUNK_SAMPLES) - drawn
+    for start in range(0, rest, _BATCH):
+        yield from _draw_batch(engine, talker, waiting[start : min(start + _BATCH, rest)])
+
+
+def _draw_batch(engine: Engine, talker: Talker, batch: list[FrameJob]) -> list[NDArray[np.uint8]]:
+    requests = [job.request for job in batch if job.request is not None]
+    crops = iter(engine.render(requests) if requests else [])
+    return [talker.picture(job, next(crops) if job.request is not None else None) for job in batch]
+
+
+def read_sound(path: Path) -> Iterator[NDArray[np.float32]]:
+    """A file's sound as 40 ms chunks, (n,) float32 at 48 kHz mono.
+
+    Raises:
+        MediaError: it has none, or it cannot be decoded.
+    """
+    resampler = AudioResampler(format="flt", layout="mono", rate=WIRE_RATE_HZ, frame_size=_CHUNK_SAMPLES)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise MediaError(f"{path} holds no sound; give a file with an audio track.")
+            for frame in container.decode(audio=0):
+                frame.pts = None
+                yield from (np.asarray(part.to_ndarray()[0], np.float32) for part in resampler.resample(frame))
+            yield from (np.asarray(part.to_ndarray()[0], np.float32) for part in resampler.resample(None))
+    except (OSError, av.FFmpegError) as error:
+        raise MediaError(f"{path} cannot be read as sound; give a WAV, MP3, M4A or similar file.") from error
+
+
+def count_frames(path: Path) -> int:
+    """Video frames a sound file needs.
+
+    Raises:
+        MediaError: it holds no sound, or cannot be decoded.
+    """
+    samples = sum(len(chunk) for chunk in read_sound(path))
+    if not samples:
+        raise MediaError(f"{path} holds no sound; give a file with an audio track that is not empty.")
+    return -(-samples // _CHUNK_SAMPLES)
+
+
+def write_video(path: Path, avatar: Avatar, pictures: Any, speech: Path) -> None:
+    """Encode pictures (H.264) and the sound (AAC) to MP4; written aside, then renamed.
+
+    Raises:
+        MediaError: the file cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with av.open(str(aside), "w", format="mp4") as container:
+            video = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "16", "preset": "fast"})
+            video.width, video.height, video.pix_fmt = avatar.width, avatar.height, "yuv420p"
+            audio = container.add_stream("aac", rate=WIRE_RATE_HZ, layout="mono")
+            sound = read_sound(speech)
+            tick = 0
+            for index, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+                frame.pts, frame.time_base = index, Fraction(1, FRAMES_PER_SECOND)
+                container.mux(video.encode(frame))
+                chunk = next(sound, None)
+                if chunk is not None:
+                    container.mux(audio.encode(_sound_frame(chunk, tick)))
+                    tick += len(chunk)
+            container.mux(video.encode(None))
+            container.mux(audio.encode(None))
+        os.replace(aside, path)
+    except (OSError, av.FFmpegError) as error:
+        raise MediaError(f"{path} cannot be written: {error}; check the folder and the space left.") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sound_frame(samples: NDArray[np.float32], start: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = WIRE_RATE_HZ, start, Fraction(1, WIRE_RATE_HZ)
+    return frame
