@@ -132,10 +132,10 @@ class Session:
             reason = await self._live()
         except Exception:
             logger.exception("Session %s failed and is closed", self.id)
-        finally:
-            self._task = None  # so that closing does not wait for the task that asked for it
-            await self.aclose(reason)
-            on_end(self)
+        # Only an end of our own gets here: a close from outside cancels this task and does the rest itself.
+        self._task = None
+        await self.aclose(reason)
+        on_end(self)
 
     async def _live(self) -> str:
         try:

@@ -128,7 +128,8 @@ class Connection(ice.Connection):
             except OSError as error:
                 failure = error
         else:
-            return self._not_bound(address, failure)
+            self._not_bound(address, failure)
+            return None
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, turn.UDP_SOCKET_BUFFER_SIZE)
         host, port = transport.get_extra_info("sockname")[:2]
         host = advertised or host
