@@ -1,0 +1,1 @@
+"""An engine for measuring: brightness follows the sound."""

@@ -1,0 +1,32 @@
+"""Engine name -> lazy loader. A new engine is a folder in ``models`` and a line here."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from models.engine import Engine
+from models.errors import VisavisError
+
+_LOADERS: dict[str, tuple[str, str]] = {
+    "wav2lip": ("models.wav2lip.engine", "load_engine"),
+    "probe": ("models.probe.engine", "load_engine"),
+}
+
+
+def engine_names() -> tuple[str, ...]:
+    """The engines that can be asked for."""
+    return tuple(_LOADERS)
+
+
+def load_engine(name: str, weights: Path | None = None) -> Engine:
+    """Import and build an engine; ``weights`` None takes the shipped ones.
+
+    Raises:
+        VisavisError: no engine of that name.
+        CheckpointError: its weights are missing or damaged.
+    """
+    if name not in _LOADERS:
+        raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")
+    module, function = _LOADERS[name]
+    loader: Callable[[Path | None], Engine] = getattr(import_module(module), function)
+    return loader(weights)

@@ -1,0 +1,121 @@
+"""One voice driving one face: sound in, frame jobs out, pictures back.
+
+The same object serves a live session and an offline render, so both draw the same frames for the same
+sound. It holds no clock and starts no thread: frame n is sound [40 n, 40 (n + 1)) ms, whoever asks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.audio.mel import MelStream
+from models.audio.resample import SpeechResampler
+from models.audio.ring import RingBuffer
+from models.avatar import Avatar
+from models.engine import Engine, RenderRequest
+from models.face.compositor import Compositor
+from models.timebase import SAMPLES_PER_FRAME, SPEECH_RATE_HZ
+
+SILENCE_DBFS = -60.0
+"""Sound softer than this is silence: the idle loop shows, no network runs."""
+CLOSING_OPACITY = 0.5
+"""Share of the drawn mouth in the one frame between the last sound and the resting mouth."""
+_RING_SAMPLES = 4 * SPEECH_RATE_HZ
+
+
+@dataclass(frozen=True)
+class FrameJob:
+    """Video frame ``index``: what to draw, if anything."""
+
+    index: int
+    opacity: float
+    request: RenderRequest | None
+    """None where the sound is silent: the idle frame alone."""
+
+
+class Talker:
+    """The pure core of a session."""
+
+    def __init__(self, engine: Engine, avatar: Avatar, prepared: Any) -> None:
+        self._window = engine.window
+        self._prepared = prepared
+        self._avatar = avatar
+        self._state = engine.new_state()
+        self._compositor = Compositor(avatar)
+        self._resampler = SpeechResampler()
+        self._ring = RingBuffer(_RING_SAMPLES)
+        self._mel = MelStream()
+        self._heard = 0
+        self._next_frame = 0
+        self._was_voiced = False
+        self._last_crop: NDArray[np.uint8] | None = None
+
+    def push(self, samples_48k: NDArray[np.float32]) -> None:
+        """Hear (n,) more samples at 48 kHz. NaN and infinities count as silence."""
+        self._hear(self._resampler.push(np.nan_to_num(samples_48k, nan=0.0, posinf=0.0, neginf=0.0)))
+
+    def finish(self) -> None:
+        """The sound has ended: pad with the silence that the last frames' windows still need."""
+        self._hear(self._resampler.flush())
+        to_frame = -self._heard % SAMPLES_PER_FRAME
+        lookahead = int(np.ceil(self._window.lookahead_ms / 1000 * SPEECH_RATE_HZ))
+        self._hear(np.zeros(to_frame + lookahead + SAMPLES_PER_FRAME, dtype=np.float32))
+
+    def jobs(self) -> Iterator[FrameJob]:
+        """Every frame whose window has been heard since the last call, in order."""
+        while self._is_heard(self._next_frame):
+            yield self._job(self._next_frame)
+            self._next_frame += 1
+
+    def picture(self, job: FrameJob, crop: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """Compose a frame. A missing crop where one was asked for keeps the last face.
+
+        Returns:
+            (height * 3 / 2, width) I420; do not write to it.
+        """
+        if job.request is None:
+            return self.idle_picture(job.index)
+        if crop is not None:
+            self._last_crop = crop
+        return self._compositor.compose(job.index, self._last_crop, job.opacity)
+
+    def idle_picture(self, index: int) -> NDArray[np.uint8]:
+        """The avatar at rest in frame ``index``, which may be negative (before the first sound)."""
+        return self._compositor.compose(index, None)
+
+    def _hear(self, samples: NDArray[np.float32]) -> None:
+        if len(samples):
+            self._ring.append(samples)
+            self._mel.push(samples)
+            self._heard += len(samples)
+
+    def _is_heard(self, frame: int) -> bool:
+        last_column = self._window.start(frame) + self._window.columns
+        return self._mel.columns >= last_column and self._heard >= (frame + 2) * SAMPLES_PER_FRAME
+
+    def _job(self, frame: int) -> FrameJob:
+        own = self._ring.read(frame * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
+        following = self._ring.read((frame + 1) * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
+        voiced = not (is_silent(own) and is_silent(following))
+        opacity = 1.0 if voiced else CLOSING_OPACITY if self._was_voiced else 0.0
+        self._was_voiced = voiced
+        if opacity == 0.0:
+            return FrameJob(frame, 0.0, None)
+        window = self._window
+        request = RenderRequest(
+            prepared=self._prepared,
+            state=self._state,
+            avatar_frame=frame % len(self._avatar),
+            mel=self._mel.window(window.start(frame), window.columns),
+            samples=own,
+        )
+        return FrameJob(frame, opacity, request)
+
+
+def is_silent(samples: NDArray[np.float32]) -> bool:
+    """Whether the RMS of ``samples`` lies below the silence level."""
+    mean_square = float(np.mean(np.square(samples, dtype=np.float64)))
+    return mean_square < 10.0 ** (SILENCE_DBFS / 10.0)

@@ -1,0 +1,90 @@
+"""Avatars, sessions, health, metrics and the page."""
+
+import os
+
+from aiohttp import web
+
+from models.registry import engine_names
+from server.keys import LIBRARY, MANAGER, METRICS, READY, SETTINGS
+from server.paths import STATIC
+from server.turn import ice_servers
+
+
+def routes() -> list[web.AbstractRouteDef]:
+    """Every route but signaling."""
+    return [
+        web.get("/", get_page),
+        web.get("/config", get_config),
+        web.get("/avatars", get_avatars),
+        web.get("/avatars/{name}/portrait.jpg", get_portrait),
+        web.get("/sessions", get_sessions),
+        web.get("/sessions/{id}", get_session),
+        web.delete("/sessions/{id}", delete_session),
+        web.get("/livez", get_livez),
+        web.get("/readyz", get_readyz),
+        web.get("/metrics", get_metrics),
+        web.static("/static", STATIC),
+    ]
+
+
+async def get_page(_request: web.Request) -> web.FileResponse:
+    """The browser demo."""
+    return web.FileResponse(STATIC / "index.html")
+
+
+async def get_config(request: web.Request) -> web.Response:
+    """What the page needs to know before it offers."""
+    return web.json_response(
+        {
+            "ice_servers": ice_servers(request.app[SETTINGS].ice),
+            "sample": "/static/sample.wav",
+            "engines": list(engine_names()),
+        }
+    )
+
+
+async def get_avatars(request: web.Request) -> web.Response:
+    """The faces to choose from."""
+    rows = await request.app[LIBRARY].listing()
+    return web.json_response({"avatars": rows, "default": request.app[SETTINGS].avatars.default})
+
+
+async def get_portrait(request: web.Request) -> web.Response:
+    """An avatar's thumbnail."""
+    avatar = await request.app[LIBRARY].avatar(request.match_info["name"])
+    return web.Response(body=avatar.portrait_jpeg, content_type="image/jpeg")
+
+
+async def get_sessions(request: web.Request) -> web.Response:
+    """Every session."""
+    return web.json_response({"sessions": [session.describe() for session in request.app[MANAGER].all()]})
+
+
+async def get_session(request: web.Request) -> web.Response:
+    """One session: state, delay by stage, frames."""
+    return web.json_response(request.app[MANAGER].get(request.match_info["id"]).describe())
+
+
+async def delete_session(request: web.Request) -> web.Response:
+    """End a session."""
+    await request.app[MANAGER].close(request.match_info["id"], "deleted")
+    return web.Response(status=204)
+
+
+async def get_livez(_request: web.Request) -> web.Response:
+    """The process is alive; its id lets a load test on this machine watch it."""
+    return web.json_response({"status": "ok", "pid": os.getpid()})
+
+
+async def get_readyz(request: web.Request) -> web.Response:
+    """Models warm and a place free."""
+    if not request.app[READY].is_warm:
+        return web.json_response({"status": "warming up"}, status=503)
+    if not request.app[MANAGER].has_room:
+        return web.json_response({"status": "full"}, status=503)
+    return web.json_response({"status": "ready"})
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format."""
+    return web.Response(body=request.app[METRICS].exposition(), content_type="text/plain", charset="utf-8")

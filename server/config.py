@@ -1,0 +1,145 @@
+"""Settings: configs/default.yaml < your YAML < environment < flags. Read once, validated once, frozen."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from models.errors import VisavisError
+from server.paths import CONFIGS
+
+
+class SettingsError(VisavisError):
+    """A setting is unknown or has a value that cannot be."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(_Section):
+    """The HTTP listener."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+    tls_certificate: Path | None
+    tls_key: Path | None
+    max_offer_bytes: int = Field(ge=1024)
+
+
+class IceSettings(_Section):
+    """How peers reach us."""
+
+    host_addresses: tuple[str, ...]
+    port_range: tuple[int, int] | None
+    stun_urls: tuple[str, ...]
+    turn_urls: tuple[str, ...]
+    turn_secret: str | None
+    turn_credential_s: int = Field(gt=0)
+
+
+class SessionSettings(_Section):
+    """How many sessions, and when one is given up."""
+
+    max_sessions: int = Field(ge=1)
+    connect_timeout_s: float = Field(gt=0)
+    vanish_timeout_s: float = Field(gt=0)
+
+
+class AvatarSettings(_Section):
+    """Which faces there are."""
+
+    default: str
+    folders: tuple[Path, ...]
+
+
+class EngineSettings(_Section):
+    """What draws the face."""
+
+    name: str
+    weights: Path | None
+    threads: int = Field(ge=1)
+    max_batch: int = Field(ge=1)
+
+
+class PlayoutSettings(_Section):
+    """When frames leave."""
+
+    render_budget_ms: float = Field(ge=10, le=1000)
+
+
+class Settings(BaseSettings):
+    """All of it; configs/default.yaml explains each key."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VISAVIS_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    http: HttpSettings
+    ice: IceSettings
+    sessions: SessionSettings
+    avatars: AvatarSettings
+    engine: EngineSettings
+    playout: PlayoutSettings
+    log_level: Literal["debug", "info", "warning", "error"]
+
+
+def load_settings(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read and validate the settings.
+
+    Args:
+        config: the user's own YAML file.
+        overrides: nested mapping of what flags set; wins over everything.
+
+    Raises:
+        SettingsError: naming the key and what it may be.
+    """
+    files = [CONFIGS / "default.yaml"]
+    if config is not None:
+        if not config.is_file():
+            raise SettingsError(f"There is no settings file {config}; check the path after --config.")
+        files.append(config)
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            layers = [YamlConfigSettingsSource(settings_cls, yaml_file=path) for path in reversed(files)]
+            return (init_settings, env_settings, *layers)
+
+    try:
+        return Layered(**(overrides or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"Setting '{key}': {first['msg']}; configs/default.yaml lists them all.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{config} is not valid YAML: {error}") from error
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """``playout.render_budget_ms=60`` as a nested mapping; the value is read as YAML.
+
+    Raises:
+        SettingsError: it is not of the form key=value.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise SettingsError(f"--set takes key=value, such as http.port=9000, not '{text}'.")
+    nested: Any = yaml.safe_load(value)
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)

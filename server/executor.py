@@ -1,0 +1,133 @@
+"""The one thread that owns the device: draws batches and hands pictures back to the event loop."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import torch
+
+from server.metrics import Metrics
+from server.scheduler import DeadlineQueue, Work
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Executor:
+    """Runs engines off the event loop. ``start`` before use, ``aclose`` after."""
+
+    def __init__(self, metrics: Metrics, threads: int, max_batch: int) -> None:
+        self._metrics = metrics
+        self._threads = threads
+        self._max_batch = max_batch
+        self._queue = DeadlineQueue()
+        self._calls: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="visavis-device", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_logged_s = 0.0
+
+    def start(self) -> None:
+        """Start the thread; results go to the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def aclose(self) -> None:
+        """Finish the batch in hand, drop the rest, join the thread."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def submit(self, work: Work) -> None:
+        """Queue a frame; it is delivered before its deadline or not at all."""
+        with self._wake:
+            self._queue.push(work)
+            self._wake.notify()
+
+    def forget(self, owner: Hashable) -> None:
+        """Drop what a closed session still waits for."""
+        with self._wake:
+            self._queue.forget(owner)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run ``function`` on the device's thread, between batches (loading, preparing an avatar)."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        with self._wake:
+            self._calls.append((function, future))
+            self._wake.notify()
+        result: T = await future
+        return result
+
+    def _run(self) -> None:
+        torch.set_num_threads(self._threads)
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping or self._calls or len(self._queue))
+                if self._stopping:
+                    for _, future in self._calls:
+                        self._post(_cancel, future)
+                    return
+                calls, self._calls = self._calls, []
+                batch, late = self._queue.take(time.monotonic(), self._max_batch)
+            self._metrics.frames_dropped.labels(reason="render late").inc(len(late))
+            for function, future in calls:
+                self._answer(function, future)
+            if batch:
+                self._draw(batch)
+
+    def _answer(self, function: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
+        try:
+            result = function()
+        except Exception as error:  # whatever a loader raises belongs to the caller that waits for it
+            self._post(_fail, future, error)
+        else:
+            self._post(_resolve, future, result)
+
+    def _draw(self, batch: list[Work]) -> None:
+        started_s = time.monotonic()
+        crops = self._render(batch)
+        pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
+        self._metrics.render_seconds.observe(time.monotonic() - started_s)
+        self._metrics.batch_frames.observe(len(batch))
+        self._post(_deliver, batch, pictures)
+
+    def _render(self, batch: list[Work]) -> list[Any]:
+        requests = [work.job.request for work in batch if work.job.request is not None]
+        try:
+            crops = iter(batch[0].engine.render(requests))
+        except Exception as error:  # an engine's fault must not take the sound or the other sessions down
+            self._metrics.engine_errors.inc()
+            if time.monotonic() - self._last_logged_s > 1.0:
+                self._last_logged_s = time.monotonic()
+                logger.exception("The engine failed on a batch; the last faces stay: %s", error)
+            return [None] * len(batch)
+        return [None if work.job.request is None else next(crops) for work in batch]
+
+    def _post(self, function: Callable[..., None], *arguments: Any) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _deliver(batch: list[Work], pictures: list[Any]) -> None:
+    for work, picture in zip(batch, pictures, strict=True):
+        work.deliver(work.job.index, picture)
+
+
+def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _cancel(future: "asyncio.Future[Any]") -> None:
+    future.cancel()

@@ -1,0 +1,88 @@
+"""The avatars this server can show, and what each engine keeps of them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from models.avatar import MANIFEST, Avatar, load_avatar
+from models.engine import Engine
+from models.errors import AvatarError
+from models.registry import engine_names, load_engine
+from server.errors import NotFoundError, RequestError
+from server.executor import Executor
+
+logger = logging.getLogger(__name__)
+
+
+class Library:
+    """Loads avatars and engines once, on the device's thread, when they are first asked for."""
+
+    def __init__(self, executor: Executor, folders: list[Path], weights: Path | None) -> None:
+        self._executor = executor
+        self._weights = weights
+        self._folders = {
+            path.parent.name: path.parent for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))
+        }
+        self._avatars: dict[str, Avatar] = {}
+        self._engines: dict[str, Engine] = {}
+        self._prepared: dict[tuple[str, str], Any] = {}
+
+    @property
+    def avatar_names(self) -> list[str]:
+        """Names of the avatars found, damaged ones included."""
+        return sorted(self._folders)
+
+    async def avatar(self, name: str) -> Avatar:
+        """An avatar by name.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            AvatarError: its files are damaged.
+        """
+        folder = self._folders.get(name)
+        if folder is None:
+            known = ", ".join(self.avatar_names) or "none is installed"
+            raise NotFoundError(f"There is no avatar '{name}'; choose one of: {known}.")
+        if name not in self._avatars:
+            self._avatars[name] = await self._executor.call(lambda: load_avatar(folder))
+        return self._avatars[name]
+
+    async def engine(self, name: str) -> Engine:
+        """An engine by name.
+
+        Raises:
+            RequestError: there is none of that name.
+        """
+        if name not in engine_names():
+            raise RequestError(f"There is no engine '{name}'; choose one of: {', '.join(engine_names())}.")
+        if name not in self._engines:
+            self._engines[name] = await self._executor.call(lambda: load_engine(name, self._weights))
+        return self._engines[name]
+
+    async def prepared(self, engine: Engine, avatar: Avatar) -> Any:
+        """What ``engine`` computed once from ``avatar``."""
+        key = (engine.name, avatar.name)
+        if key not in self._prepared:
+            self._prepared[key] = await self._executor.call(lambda: engine.prepare(avatar))
+        return self._prepared[key]
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """What ``GET /avatars`` tells of each; a damaged one is named in the log and left out."""
+        rows = []
+        for name in self.avatar_names:
+            try:
+                avatar = await self.avatar(name)
+            except AvatarError as error:
+                logger.warning("%s", error)
+                continue
+            rows.append(
+                {
+                    "name": name,
+                    "title": avatar.title,
+                    "licence": avatar.licence,
+                    "portrait": f"/avatars/{name}/portrait.jpg",
+                    "width": avatar.width,
+                    "height": avatar.height,
+                }
+            )
+        return rows

@@ -1,0 +1,69 @@
+"""SDP in, SDP out."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiortc import RTCIceServer
+
+from models.errors import VisavisError
+from server.errors import RequestError
+from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, SETTINGS
+from server.session import Session
+from server.turn import ice_servers
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The body of ``POST /offer``."""
+
+    sdp: str
+    avatar: str | None
+    engine: str | None
+
+
+def routes() -> list[web.RouteDef]:
+    """The signaling routes."""
+    return [web.post("/offer", post_offer)]
+
+
+async def post_offer(request: web.Request) -> web.Response:
+    """Answer an offer: JSON ``sdp``, ``type``, optional ``avatar`` and ``engine``."""
+    app = request.app
+    try:
+        with app[MANAGER].reserve():
+            offer = _read_offer(await request.text())
+            session, answer = await _open(app, offer)
+            app[MANAGER].adopt(session)
+    except VisavisError as error:
+        app[METRICS].offers_refused.labels(status=str(getattr(error, "status", 500))).inc()
+        raise
+    return web.json_response({"sdp": answer, "type": "answer", "session_id": session.id})
+
+
+async def _open(app: web.Application, offer: Offer) -> tuple[Session, str]:
+    settings, library = app[SETTINGS], app[LIBRARY]
+    engine = await library.engine(offer.engine or settings.engine.name)
+    avatar = await library.avatar(offer.avatar or settings.avatars.default)
+    prepared = await library.prepared(engine, avatar)
+    servers = [RTCIceServer(**server) for server in ice_servers(settings.ice)]
+    session = Session(settings, app[METRICS], app[EXECUTOR], engine, avatar, prepared, servers)
+    try:
+        return session, await session.answer(offer.sdp)
+    except BaseException:
+        await session.aclose("refused")
+        raise
+
+
+def _read_offer(text: str) -> Offer:
+    try:
+        body: Any = json.loads(text)
+    except ValueError as error:
+        raise RequestError("The offer is not JSON; send an object with 'sdp' and 'type'.") from error
+    if not isinstance(body, dict) or not isinstance(body.get("sdp"), str) or body.get("type") != "offer":
+        raise RequestError("The offer needs a string 'sdp' and 'type': 'offer'.")
+    for key in ("avatar", "engine"):
+        if body.get(key) is not None and not isinstance(body[key], str):
+            raise RequestError(f"The offer's '{key}' must be a name.")
+    return Offer(body["sdp"], body.get("avatar"), body.get("engine"))
