@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest
-from models.wav2lip import region
 from models.wav2lip.fold import fold_norms, preferred_dtype
 from models.wav2lip.network import Generator
+from models.wav2lip.region import Cutout, level_sizes
 from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 
@@ -27,10 +27,8 @@ _PREPARE_BATCH = 4
 class PreparedAvatar:
     """An avatar as the generator needs it: what the face encoder says about each idle frame."""
 
-    drawn: region.Rect
+    cutout: Cutout
     """The part of the crop that the mask pastes."""
-    rects: list[region.Rect]
-    """The part kept of each level's features, innermost first."""
     features: list[Tensor]
     """One (frames, c, h, w) tensor a level; the outer levels as uint8 multiples of ``steps``."""
     steps: list[Tensor | None]
@@ -58,7 +56,7 @@ class Wav2LipEngine:
         self.dtype = dtype or preferred_dtype()
         self.window = MelWindow(columns=WINDOW_COLUMNS, lead_columns=info.lead_columns)
         folded = fold_norms(copy.deepcopy(generator).eval()).requires_grad_(False)
-        self._sizes = region.level_sizes(info.size)
+        self._sizes = level_sizes(info.size)
         # The face encoder runs once an avatar, so it can afford full precision.
         self._face_encoder = folded.face_encoder_blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._audio_encoder = self._fast(folded.audio_encoder)
@@ -72,20 +70,19 @@ class Wav2LipEngine:
     def prepare(self, avatar: Avatar) -> PreparedAvatar:
         """Encode every idle frame's face: some 5 ms a frame."""
         size = self.info.size
-        drawn = region.pasted_rect(avatar.mask, size)
-        rects = region.needed_rects(drawn, size)
+        cutout = Cutout.of_mask(avatar.mask, size)
         features: list[Tensor] = []
         steps: list[Tensor | None] = []
         for first in range(0, len(avatar), _PREPARE_BATCH):
             indices = range(first, min(first + _PREPARE_BATCH, len(avatar)))
             encoded = self._encode(np.stack([_scaled(avatar.crop_rgb(i), size) for i in indices]))[::-1]
             for level, feature in enumerate(encoded):
-                kept = feature[rects[level].within(region.whole(self._sizes[level]))]
+                kept = cutout.cut(feature, level)
                 if first == 0:
                     features.append(self._store(len(avatar), kept, level))
                     steps.append(self._step_store(len(avatar), kept, level))
                 _keep(kept, slice(first, first + len(kept)), features[level], steps[level])
-        return PreparedAvatar(drawn, rects, features, steps)
+        return PreparedAvatar(cutout, features, steps)
 
     def new_state(self) -> None:
         """The generator remembers nothing from frame to frame."""
@@ -127,20 +124,15 @@ class Wav2LipEngine:
         return torch.empty((frames, like.shape[1], 1, 1), dtype=self.dtype) if self._is_byte(level) else None
 
     def _render_alike(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
-        first: PreparedAvatar = requests[0].prepared
-        x = self._audio_encoder(self._mels(requests))
-        held = region.whole(1)
-        for level, block in enumerate(self._decoder):
-            if level:
-                held = region.upsampled(first.rects[level - 1], self._sizes[level - 1], self._sizes[level])
-            x = block(x)[first.rects[level].within(held)]
-            x = torch.cat((x, self._features(requests, level)), dim=1)
-        drawn = self._output(x)[first.drawn.within(first.rects[-1])]
+        cutout: Cutout = requests[0].prepared.cutout
+        embedding = self._audio_encoder(self._mels(requests))
+        features = (self._features(requests, level) for level in range(len(self._decoder)))
+        drawn = cutout.decode(self._decoder, self._output, embedding, features)
         pixels = drawn.float().mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         if self.info.colour == "bgr":
             pixels = pixels[..., ::-1]
         pictures = np.zeros((len(requests), self.info.size, self.info.size, 3), dtype=np.uint8)
-        rows, columns = first.drawn.rows, first.drawn.columns
+        rows, columns = cutout.drawn.rows, cutout.drawn.columns
         pictures[:, rows.start : rows.stop, columns.start : columns.stop] = pixels
         return list(pictures)
 
@@ -159,13 +151,13 @@ class Wav2LipEngine:
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen)
 
 
-def load(weights: Path = ASSET, dtype: torch.dtype | None = None) -> Wav2LipEngine:
-    """The engine with the weights shipped, or with a file of your own.
+def load_engine(weights: Path | None, dtype: torch.dtype | None = None) -> Wav2LipEngine:
+    """The engine with a file of weights; None takes the shipped ones.
 
     Raises:
         CheckpointError: the file is missing, damaged or of another architecture.
     """
-    generator, info = load_generator(weights)
+    generator, info = load_generator(weights or ASSET)
     return Wav2LipEngine(generator, info, dtype)
 
 
@@ -189,5 +181,5 @@ def _alike(requests: Sequence[RenderRequest]) -> list[list[int]]:
     """Indices of requests that draw the same part of the picture, and so can share a batch."""
     groups: dict[Any, list[int]] = {}
     for index, request in enumerate(requests):
-        groups.setdefault(request.prepared.drawn, []).append(index)
+        groups.setdefault(request.prepared.cutout, []).append(index)
     return list(groups.values())

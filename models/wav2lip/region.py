@@ -5,11 +5,14 @@ row; a transposed convolution of stride 2 spoils its last row only. Cutting out 
 makes the wanted part equal to what the whole picture would show.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 RESIDUAL_MARGIN = 2
 """Two 3x3 convolutions follow each transposed one."""
@@ -101,3 +104,46 @@ def upsampled(rect: Rect, size: int, size_above: int) -> Rect:
         return whole(size_above)
     doubled = [Span(2 * span.start, 2 * span.stop) for span in (rect.rows, rect.columns)]
     return Rect(*doubled)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A part of the picture, and what it takes to draw it."""
+
+    size: int
+    drawn: Rect
+    needed: tuple[Rect, ...]
+    """Part of each level's features, innermost first."""
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.uint8], size: int) -> "Cutout":
+        """The part of a ``size`` wide crop that shows through a blend mask (h, w)."""
+        drawn = pasted_rect(mask, size)
+        return cls(size, drawn, tuple(needed_rects(drawn, size)))
+
+    def cut(self, feature: Tensor, level: int) -> Tensor:
+        """The needed part of a whole feature of ``level``."""
+        return feature[self.needed[level].within(whole(level_sizes(self.size)[level]))]
+
+    def decode(
+        self, blocks: Iterable[nn.Module], output: nn.Module, embedding: Tensor, features: Iterable[Tensor]
+    ) -> Tensor:
+        """What ``Generator.decode`` draws, but only this part of it.
+
+        Args:
+            blocks: the decoder's blocks.
+            output: the output block.
+            embedding: (n, c, 1, 1).
+            features: cut face features, innermost first, one a block.
+
+        Returns:
+            (n, 3, h, w) in [0, 1], the size of ``drawn``.
+        """
+        sizes = level_sizes(self.size)
+        x, held = embedding, whole(1)
+        for level, (block, feature) in enumerate(zip(blocks, features, strict=True)):
+            if level:
+                held = upsampled(self.needed[level - 1], sizes[level - 1], sizes[level])
+            x = torch.cat((block(x)[self.needed[level].within(held)], feature), dim=1)
+        drawn: Tensor = output(x)[self.drawn.within(self.needed[-1])]
+        return drawn
