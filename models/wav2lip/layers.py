@@ -10,9 +10,9 @@ from torch.nn import functional
 Pair = int | tuple[int, int]
 
 
-def scaled(channels: int, width: float) -> int:
-    """Channels of a layer at a width multiplier, at least 8: fewer would not fill a vector register."""
-    return channels if width == 1 else max(8, round(channels * width))
+def scaled(channels: int, width: float, least: int = 8) -> int:
+    """Channels of a layer at a width multiplier; fewer than ``least`` would not fill a vector register."""
+    return channels if width == 1 else max(least, round(channels * width))
 
 
 class ConvBlock(nn.Module):

@@ -35,20 +35,26 @@ class Generator(nn.Module):
     decoder ends in T3x2 32 +2 at 192x192, and the output block's hidden layer has 16 channels. Hence the
     blocks of the face encoder behind the new one are numbered one higher.
 
-    Channels are multiplied by ``width``, at least 8 (``layers.scaled``).
+    Channels are multiplied by ``width`` but stay at least 8, in the decoder and output block 16: the outer
+    decoder blocks draw the detail, and a vector unit does 16 channels in the time of 8.
     """
 
     def __init__(self, width: float = 1.0, size: int = 96) -> None:
         super().__init__()
         if size not in SIZES or width <= 0:
-            raise ValueError(f"The generator comes in sizes {SIZES} and positive widths, not {size}, {width}.")
+            raise ValueError(
+                f"The generator comes in sizes {SIZES} and positive widths, not {size}, {width}."
+            )
         self.width, self.size = width, size
-        c = {n: scaled(n, width) for n in (8, 16, 32, 64, 128, 256, 384, 512)}
+        c = {n: scaled(n, width) for n in (8, 16, 32, 64, 128, 256, 512)}
+        d = {n: scaled(n, width, least=16) for n in (16, 32, 64, 128, 256, 384, 512)}
         self.face_encoder_blocks = nn.ModuleList(_face_encoder(c, size))
         self.audio_encoder = audio_encoder(width)
-        self.face_decoder_blocks = nn.ModuleList(_face_decoder(c, size))
-        hidden, outer = (c[32], c[64] + c[16]) if size == 96 else (c[16], c[32] + c[8])
-        self.output_block = nn.Sequential(ConvBlock(outer, hidden, 3, 1, 1), nn.Conv2d(hidden, 3, 1), nn.Sigmoid())
+        self.face_decoder_blocks = nn.ModuleList(_face_decoder(d, c, size))
+        hidden, outer = (d[32], d[64] + c[16]) if size == 96 else (d[16], d[32] + c[8])
+        self.output_block = nn.Sequential(
+            ConvBlock(outer, hidden, 3, 1, 1), nn.Conv2d(hidden, 3, 1), nn.Sigmoid()
+        )
 
     @property
     def embedding_channels(self) -> int:
@@ -104,14 +110,15 @@ def _face_encoder(c: dict[int, int], size: int) -> list[nn.Module]:
     return blocks
 
 
-def _face_decoder(c: dict[int, int], size: int) -> list[nn.Module]:
+def _face_decoder(d: dict[int, int], c: dict[int, int], size: int) -> list[nn.Module]:
+    """``d``: the decoder's channels, ``c``: the face encoder's."""
     blocks: list[nn.Module] = [
-        nn.Sequential(ConvBlock(c[512], c[512], 1, 1, 0)),
-        nn.Sequential(UpBlock(2 * c[512], c[512], 3, 1, 0), *residuals(c[512], 1)),
+        nn.Sequential(ConvBlock(c[512], d[512], 1, 1, 0)),
+        nn.Sequential(UpBlock(d[512] + c[512], d[512], 3, 1, 0), *residuals(d[512], 1)),
     ]
-    x = 2 * c[512]
+    x = d[512] + c[512]
     outer = ((512, 256), (384, 128), (256, 64), (128, 32), (64, 16), (32, 8))
     for outputs, skip in outer if size == 192 else outer[:-1]:
-        blocks.append(nn.Sequential(UpBlock(x, c[outputs], 3, 2, 1, 1), *residuals(c[outputs], 2)))
-        x = c[outputs] + c[skip]
+        blocks.append(nn.Sequential(UpBlock(x, d[outputs], 3, 2, 1, 1), *residuals(d[outputs], 2)))
+        x = d[outputs] + c[skip]
     return blocks

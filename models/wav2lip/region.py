@@ -1,0 +1,149 @@
+"""Which part of each decoder level is needed to draw a given part of the picture, exactly.
+
+A convolution at the edge of a cut-out tensor sees zeros where the whole tensor has values, and spoils one
+row; a transposed convolution of stride 2 spoils its last row only. Cutting out a margin for each such layer
+makes the wanted part equal to what the whole picture would show.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+RESIDUAL_MARGIN = 2
+"""Two 3x3 convolutions follow each transposed one."""
+OUTPUT_MARGIN = 1
+"""One 3x3 convolution in the output block."""
+Slices = tuple[slice, slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Span:
+    """[start, stop) along one side."""
+
+    start: int
+    stop: int
+
+    def grown(self, margin: int, size: int) -> "Span":
+        """With ``margin`` at both ends, inside [0, size)."""
+        return Span(max(0, self.start - margin), min(size, self.stop + margin))
+
+    def within(self, outer: "Span") -> slice:
+        """As a slice of a tensor that holds ``outer``."""
+        return slice(self.start - outer.start, self.stop - outer.start)
+
+
+@dataclass(frozen=True)
+class Rect:
+    """Rows and columns of one level."""
+
+    rows: Span
+    columns: Span
+
+    def within(self, outer: "Rect") -> Slices:
+        """As an index into an (n, c, h, w) tensor that holds ``outer``."""
+        return slice(None), slice(None), self.rows.within(outer.rows), self.columns.within(outer.columns)
+
+
+def level_sizes(size: int) -> list[int]:
+    """Sides of the decoder's levels, innermost first: 1, 3, 6 ... size."""
+    sizes = [1, 3]
+    while sizes[-1] < size:
+        sizes.append(2 * sizes[-1])
+    return sizes
+
+
+def whole(size: int) -> Rect:
+    """All of a level."""
+    return Rect(Span(0, size), Span(0, size))
+
+
+def pasted_rect(mask: NDArray[np.uint8], size: int) -> Rect:
+    """The part of a ``size`` wide crop that shows through a blend mask (h, w), bilinear scaling included."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return whole(size)
+    spans = []
+    for indices, side in ((rows, mask.shape[0]), (columns, mask.shape[1])):
+        start, stop = int(indices[0]) * size // side, -(-(int(indices[-1]) + 1) * size // side)
+        spans.append(Span(start, stop).grown(1, size))
+    return Rect(*spans)
+
+
+def needed_rects(drawn: Rect, size: int) -> list[Rect]:
+    """The exact part needed of every level's features, innermost first, to draw ``drawn``.
+
+    The last is ``drawn`` with the output block's margin.
+    """
+    sizes = level_sizes(size)
+    axes = []
+    for span in (drawn.rows, drawn.columns):
+        spans = [span.grown(OUTPUT_MARGIN, size)]
+        for inner, outer in pairwise(sizes[::-1]):
+            spans.append(_below(spans[-1], inner, outer))
+        axes.append(spans[::-1])
+    return [Rect(rows, columns) for rows, columns in zip(*axes, strict=True)]
+
+
+def _below(span: Span, size: int, size_below: int) -> Span:
+    """What the level below must provide for ``span`` of this one."""
+    if size != 2 * size_below:
+        return Span(0, size_below)
+    exact = span.grown(RESIDUAL_MARGIN, size)
+    stop = size_below if exact.stop == size else -(-(exact.stop + 1) // 2)
+    return Span(exact.start // 2, min(size_below, stop))
+
+
+def upsampled(rect: Rect, size: int, size_above: int) -> Rect:
+    """What a decoder block makes of ``rect`` of the level below."""
+    if size_above != 2 * size:
+        return whole(size_above)
+    doubled = [Span(2 * span.start, 2 * span.stop) for span in (rect.rows, rect.columns)]
+    return Rect(*doubled)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A part of the picture, and what it takes to draw it."""
+
+    size: int
+    drawn: Rect
+    needed: tuple[Rect, ...]
+    """Part of each level's features, innermost first."""
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.uint8], size: int) -> "Cutout":
+        """The part of a ``size`` wide crop that shows through a blend mask (h, w)."""
+        drawn = pasted_rect(mask, size)
+        return cls(size, drawn, tuple(needed_rects(drawn, size)))
+
+    def cut(self, feature: Tensor, level: int) -> Tensor:
+        """The needed part of a whole feature of ``level``."""
+        return feature[self.needed[level].within(whole(level_sizes(self.size)[level]))]
+
+    def decode(
+        self, blocks: Iterable[nn.Module], output: nn.Module, embedding: Tensor, features: Iterable[Tensor]
+    ) -> Tensor:
+        """What ``Generator.decode`` draws, but only this part of it.
+
+        Args:
+            blocks: the decoder's blocks.
+            output: the output block.
+            embedding: (n, c, 1, 1).
+            features: cut face features, innermost first, one a block.
+
+        Returns:
+            (n, 3, h, w) in [0, 1], the size of ``drawn``.
+        """
+        sizes = level_sizes(self.size)
+        x, held = embedding, whole(1)
+        for level, (block, feature) in enumerate(zip(blocks, features, strict=True)):
+            if level:
+                held = upsampled(self.needed[level - 1], sizes[level - 1], sizes[level])
+            x = torch.cat((block(x)[self.needed[level].within(held)], feature), dim=1)
+        drawn: Tensor = output(x)[self.drawn.within(self.needed[-1])]
+        return drawn

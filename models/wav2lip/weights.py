@@ -1,0 +1,86 @@
+"""Generator weights on disk: safetensors, with what must be known to use them in the file's metadata."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.errors import CheckpointError
+from models.wav2lip.network import Generator
+
+ASSET = Path(__file__).parents[1] / "assets" / "wav2lip.safetensors"
+"""The weights shipped with the package."""
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """How a generator is built and fed."""
+
+    width: float
+    size: int
+    lead_columns: int
+    """Mel columns of the window that lie before the frame's start."""
+    colour: str
+    """Channel order of its pictures, "rgb" or "bgr"."""
+    licence: str
+    """SPDX name, or the terms in a word."""
+
+
+def save_generator(
+    path: Path, state: Mapping[str, Tensor], info: GeneratorInfo, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write a generator's state dict; floating tensors are stored as ``dtype``, statistics as float32."""
+    tensors = {
+        name: tensor.detach().to(torch.float32 if "running" in name else dtype).contiguous()
+        for name, tensor in state.items()
+        if tensor.is_floating_point()  # the counter of batches seen is of no use later
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    save_file(tensors, aside, metadata={key: str(value) for key, value in asdict(info).items()})
+    aside.replace(path)
+
+
+def load_generator(path: Path) -> tuple[Generator, GeneratorInfo]:
+    """Read a generator, float32 and in eval mode.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, lacks metadata, or is of another architecture.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There are no Wav2Lip weights at {path}; reinstall visavis or name another file."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            info = _info(path, file.metadata() or {})
+            generator = Generator(info.width, info.size).eval()
+            counters = {n: t for n, t in generator.state_dict().items() if not t.is_floating_point()}
+            state = counters | {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        generator.load_state_dict(state, strict=True)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise CheckpointError(
+            f"The Wav2Lip weights {path.name} are damaged or of another architecture; fetch them again."
+        ) from error
+    return generator, info
+
+
+def _info(path: Path, metadata: Mapping[str, Any]) -> GeneratorInfo:
+    try:
+        return GeneratorInfo(
+            width=float(metadata["width"]),
+            size=int(metadata["size"]),
+            lead_columns=int(metadata["lead_columns"]),
+            colour={"rgb": "rgb", "bgr": "bgr"}[metadata["colour"]],
+            licence=str(metadata["licence"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"The Wav2Lip weights {path.name} do not say how they are built (width, size, lead_columns, "
+            "colour, licence); convert them again."
+        ) from error
