@@ -1,0 +1,264 @@
+// Wires the controls to the connection and to the sound source.
+
+import { ApiError, endSession, getJson } from "./api.js";
+import { Link } from "./link.js";
+import { Meters } from "./meters.js";
+import { Peer } from "./peer.js";
+import { SourceError, Sources } from "./sources.js";
+import * as view from "./view.js";
+
+const { byId } = view;
+const POLL_MS = 1000;
+const LEVEL_MS = 80;
+// Arrow keys walk through the portraits; only the one on which they rest is connected to.
+const CHOICE_REST_MS = 350;
+const STALLED_POLLS = 2;
+
+const face = byId("face");
+const sources = new Sources();
+const link = new Link(openPeer);
+let avatar = null;
+let config = null;
+let meters = new Meters();
+let silentPolls = 0;
+
+/** For tests and the console. */
+const shown = { state: "idle", message: "", source: "silence", avatar: null, sessionId: null, stats: null };
+window.visavis = shown;
+
+// --- what the server offers ------------------------------------------------------------------------
+
+async function loadAvatars() {
+  const list = await getJson("/avatars");
+  if (list.avatars.length === 0) {
+    throw new ApiError("The server has no avatar. Make one with “visavis avatar” and press Connect.");
+  }
+  choose(list.avatars.find((item) => item.name === list.default) ?? list.avatars[0]);
+  view.showAvatars(list.avatars, avatar.name, (item) => {
+    choose(item);
+    reconnectSoon();
+  });
+}
+
+async function loadConfig() {
+  const first = config === null;
+  config = await getJson("/config");
+  if (first) {
+    view.showEngines(config.engines ?? []);
+  }
+}
+
+function choose(item) {
+  avatar = item;
+  shown.avatar = item.name;
+  view.showAvatar(item);
+}
+
+let rest;
+function reconnectSoon() {
+  clearTimeout(rest);
+  rest = setTimeout(() => link.active && link.start(), CHOICE_REST_MS);
+}
+
+// --- the connection --------------------------------------------------------------------------------
+
+async function openPeer(signal) {
+  // Fetched at every attempt: TURN credentials run out, and the page may have loaded while the server was away.
+  await loadConfig();
+  if (!avatar) {
+    await loadAvatars();
+  }
+  // This attempt takes the latest choice with it; one that still waits to be connected to needs no other.
+  clearTimeout(rest);
+  const choice = { avatar: avatar.name };
+  if (byId("engine").value) {
+    choice.engine = byId("engine").value;
+  }
+  const sent = sources.track;
+  const peer = await Peer.open({ track: sent, iceServers: config.ice_servers, ...choice, onStream: show, signal });
+  if (sources.track !== sent) {
+    await peer.replaceTrack(sources.track);
+  }
+  return peer;
+}
+
+function show(stream) {
+  if (face.srcObject !== stream) {
+    face.srcObject = stream;
+    play();
+  }
+}
+
+async function play() {
+  try {
+    await face.play();
+  } catch (error) {
+    if (error.name === "NotAllowedError" && !face.muted) {
+      // The browser wants a gesture before sound: show the picture now, and offer the gesture.
+      face.muted = true;
+      byId("unmute").hidden = false;
+      await play();
+    } else if (error.name !== "AbortError") {
+      view.showNotice(`The browser can't play the avatar: ${error.message}.`);
+    }
+  }
+}
+
+link.addEventListener("change", ({ detail }) => {
+  Object.assign(shown, { state: detail.state, message: detail.message });
+  view.showLink(detail);
+  if (detail.state === "connected") {
+    shown.sessionId = link.peer.sessionId;
+    meters = new Meters();
+    silentPolls = 0;
+  } else {
+    face.srcObject = null;
+    document.body.classList.remove("has-picture");
+    byId("unmute").hidden = true;
+    shown.stats = null;
+    view.showFigures(null);
+  }
+  if (detail.state === "idle" || detail.state === "failed") {
+    sources.kind !== "silence" && sources.silence();
+  }
+});
+
+async function poll() {
+  const { peer } = link;
+  if (!peer) {
+    return;
+  }
+  let server = null;
+  let gone = false;
+  let unreachable = false;
+  try {
+    server = await getJson(`/sessions/${encodeURIComponent(peer.sessionId)}`);
+  } catch (error) {
+    gone = error.status === 404;
+    unreachable = error.status === 0;
+  }
+  const figures = meters.add(await peer.getStats(), server);
+  if (peer !== link.peer) {
+    return;
+  }
+  silentPolls = unreachable && figures.stalled ? silentPolls + 1 : 0;
+  if (gone || silentPolls >= STALLED_POLLS) {
+    peer.end(gone ? "The server ended the session." : undefined);
+    return;
+  }
+  shown.stats = figures;
+  view.showFigures(figures);
+}
+
+async function pollForever() {
+  try {
+    await poll();
+  } finally {
+    setTimeout(pollForever, POLL_MS);
+  }
+}
+
+// --- the controls ----------------------------------------------------------------------------------
+
+/** Runs a control's action and says in words what went wrong. */
+function on(id, event, action) {
+  byId(id).addEventListener(event, async (...details) => {
+    try {
+      await action(...details);
+    } catch (error) {
+      const message = error instanceof SourceError ? error.message : `Something went wrong: ${error.message}.`;
+      shown.message = message;
+      view.showNotice(message);
+    }
+  });
+}
+
+/** Connects where needed, then lets `begin` start the sound, so that its first word is heard. */
+async function sayWhenConnected(begin) {
+  if (link.peer || (await link.start())) {
+    begin();
+  }
+}
+
+on("microphone", "click", async () => {
+  await sources.wake();
+  if (sources.kind === "microphone") {
+    sources.silence();
+    return;
+  }
+  await sources.useMicrophone();
+  if (!link.active) {
+    link.start();
+  }
+});
+
+on("sample", "click", async () => {
+  await sources.wake();
+  if (sources.kind === "sample") {
+    sources.silence();
+    return;
+  }
+  const buffer = await sources.loadSample(config?.sample ?? "/static/sample.wav");
+  await sayWhenConnected(() => sources.play(buffer, "sample"));
+});
+
+on("file", "click", async () => {
+  await sources.wake();
+  if (sources.kind === "file") {
+    sources.silence();
+  } else {
+    byId("file-input").click();
+  }
+});
+
+on("file-input", "change", async ({ target }) => {
+  const [file] = target.files;
+  if (file) {
+    const buffer = await sources.loadFile(file);
+    // Cleared, so that the same file can be chosen again.
+    target.value = "";
+    await sayWhenConnected(() => sources.play(buffer, "file"));
+  }
+});
+
+on("connect", "click", async () => {
+  await sources.wake();
+  if (link.active) {
+    link.stop();
+  } else {
+    link.start();
+  }
+});
+
+on("cancel", "click", () => link.stop());
+on("engine", "change", reconnectSoon);
+
+on("mute", "click", () => {
+  face.muted = !face.muted;
+  byId("unmute").hidden = true;
+  view.showMuted(face.muted);
+});
+
+on("unmute", "click", () => {
+  face.muted = false;
+  byId("unmute").hidden = true;
+  view.showMuted(false);
+  byId("mute").focus();
+});
+
+face.addEventListener("playing", () => document.body.classList.add("has-picture"));
+
+sources.addEventListener("change", () => {
+  shown.source = sources.kind;
+  view.showSource(sources.kind);
+  link.peer?.replaceTrack(sources.track);
+});
+sources.addEventListener("lost", ({ detail }) => view.showNotice(detail));
+
+// A page that goes away frees its place at once, not when the server notices.
+window.addEventListener("pagehide", () => link.peer && endSession(link.peer.sessionId));
+
+setInterval(() => view.showLevel(sources.level), LEVEL_MS);
+view.showFigures(null);
+pollForever();
+Promise.all([loadAvatars(), loadConfig()]).catch((error) => view.showNotice(error.message));

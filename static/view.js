@@ -1,0 +1,165 @@
+// Everything that writes to the page. Text goes in as textContent, never as markup.
+
+const STATE_WORDS = {
+  idle: "Not connected",
+  connecting: "Connecting…",
+  connected: "Live",
+  waiting: "Trying again",
+  failed: "Not connected",
+};
+// Skew within which nobody notices that lips and sound differ (ITU-R BT.1359 puts detection at +45/-125 ms).
+const IN_STEP_MS = 40;
+const PART_WORDS = {
+  packet: "one packet of sound",
+  ingress: "server, receiving",
+  lookahead: "server, listening ahead",
+  render: "server, drawing",
+  playout: "server, sending",
+};
+
+export const byId = (id) => document.getElementById(id);
+
+function setText(element, text) {
+  // Writing the same text again would make a screen reader say it again.
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
+
+function round(value, unit = "") {
+  return Number.isFinite(value) ? `${Math.round(value)}${unit}` : "–";
+}
+
+/** Shows what went wrong, or nothing for "". */
+export function showNotice(message) {
+  setText(byId("notice-text"), message);
+  byId("notice").hidden = !message;
+}
+
+export function showLink({ state, message, secondsLeft }) {
+  document.body.dataset.state = state;
+  setText(byId("state"), STATE_WORDS[state]);
+  showNotice(message);
+  const waiting = state === "waiting";
+  const cancel = byId("cancel");
+  if (!waiting && document.activeElement === cancel) {
+    byId("connect").focus();
+  }
+  cancel.hidden = !waiting;
+  setText(byId("countdown"), waiting ? `Trying again in ${secondsLeft} s.` : "");
+  setText(byId("connect-text"), state === "idle" || state === "failed" ? "Connect" : "Disconnect");
+}
+
+/** Marks the source that speaks: "silence", "microphone", "sample" or "file". */
+export function showSource(kind) {
+  const words = {
+    microphone: ["Speak", "Stop speaking"],
+    sample: ["Play sample", "Stop sample"],
+    file: ["Play a file", "Stop file"],
+  };
+  for (const [name, [start, stop]] of Object.entries(words)) {
+    const on = name === kind;
+    byId(name).classList.toggle("is-on", on);
+    setText(byId(`${name}-text`), on ? stop : start);
+  }
+  document.body.dataset.source = kind;
+}
+
+export function showLevel(level) {
+  byId("level").style.transform = `scaleX(${level.toFixed(2)})`;
+}
+
+export function showMuted(muted) {
+  setText(byId("mute-text"), muted ? "Unmute avatar" : "Mute avatar");
+}
+
+function skewWords(skewMs) {
+  if (!Number.isFinite(skewMs)) {
+    return "";
+  }
+  if (Math.abs(skewMs) <= IN_STEP_MS) {
+    return "in step";
+  }
+  return skewMs > 0 ? "sound first" : "picture first";
+}
+
+/** Fills the live strip; null clears it. */
+export function showFigures(figures) {
+  setText(byId("fps"), round(figures?.fps));
+  setText(byId("delay"), round(figures?.delayMs, " ms"));
+  setText(byId("skew"), round(figures ? Math.abs(figures.skewMs ?? NaN) : null, " ms"));
+  setText(byId("skew-note"), skewWords(figures?.skewMs));
+  byId("parts-box").hidden = !Number.isFinite(figures?.delayMs);
+  if (Number.isFinite(figures?.delayMs)) {
+    showParts(figures);
+  }
+}
+
+function delayParts({ networkMs, serverMs, serverParts, browserMs }) {
+  const parts = [["network, there and back", networkMs]];
+  const known = Object.entries(serverParts).filter(([, ms]) => Number.isFinite(ms) && ms > 0);
+  parts.push(...known.map(([name, ms]) => [PART_WORDS[name] ?? `server, ${name.replaceAll("_", " ")}`, ms]));
+  const rest = serverMs - known.reduce((total, [, ms]) => total + ms, 0);
+  if (rest >= 1) {
+    parts.push([known.length ? "server, the rest" : "server", rest]);
+  }
+  parts.push(["this browser's buffer", browserMs]);
+  return parts;
+}
+
+function showParts(figures) {
+  const rows = delayParts(figures).map(([name, ms]) => {
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = name;
+    const bar = document.createElement("td");
+    const fill = document.createElement("span");
+    fill.className = "bar";
+    fill.style.width = `${Math.min(100, (100 * ms) / figures.delayMs).toFixed(1)}%`;
+    bar.append(fill);
+    const value = document.createElement("td");
+    value.textContent = round(ms, " ms");
+    row.append(head, bar, value);
+    return row;
+  });
+  byId("parts").replaceChildren(...rows);
+}
+
+/** Draws the portraits as one radio group; calls `choose(avatar)` on a choice. */
+export function showAvatars(avatars, chosen, choose) {
+  const buttons = avatars.map((avatar) => {
+    const label = document.createElement("label");
+    label.className = "portrait";
+    const radio = document.createElement("input");
+    radio.type = "radio";
+    radio.name = "avatar";
+    radio.value = avatar.name;
+    radio.checked = avatar.name === chosen;
+    radio.addEventListener("change", () => choose(avatar));
+    const picture = document.createElement("img");
+    picture.src = avatar.portrait;
+    picture.alt = "";
+    const title = document.createElement("span");
+    title.textContent = avatar.title;
+    label.append(radio, picture, title);
+    return label;
+  });
+  byId("portraits").replaceChildren(...buttons);
+  byId("avatars").hidden = avatars.length === 0;
+}
+
+/** Puts the avatar's still picture on the stage, in its own proportions. */
+export function showAvatar(avatar) {
+  const still = byId("still");
+  still.src = avatar.portrait;
+  still.alt = `Portrait of ${avatar.title}`;
+  byId("picture").style.aspectRatio = `${avatar.width} / ${avatar.height}`;
+  setText(byId("licence"), avatar.licence ? `${avatar.title}: ${avatar.licence}` : "");
+}
+
+export function showEngines(engines) {
+  // The empty choice leaves it to the server, whose default the page does not know.
+  byId("engine").replaceChildren(new Option("the server's choice", ""), ...engines.map((name) => new Option(name, name)));
+  byId("engine-box").hidden = engines.length < 2;
+}
