@@ -13,6 +13,10 @@ _LOADERS: dict[str, tuple[str, str]] = {
 }
 
 
+MEASURING = frozenset({"probe"})
+"""Engines that draw no face; they can be asked for by name but are not offered to visitors."""
+
+
 def engine_names() -> tuple[str, ...]:
     """The engines that can be asked for."""
     return tuple(_LOADERS)

@@ -4,7 +4,7 @@ import os
 
 from aiohttp import web
 
-from models.registry import engine_names
+from models.registry import MEASURING, engine_names
 from server.keys import LIBRARY, MANAGER, METRICS, READY, SETTINGS
 from server.paths import STATIC
 from server.turn import ice_servers
@@ -38,7 +38,7 @@ async def get_config(request: web.Request) -> web.Response:
         {
             "ice_servers": ice_servers(request.app[SETTINGS].ice),
             "sample": "/static/sample.wav",
-            "engines": list(engine_names()),
+            "engines": [name for name in engine_names() if name not in MEASURING],
         }
     )
 

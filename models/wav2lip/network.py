@@ -42,9 +42,7 @@ class Generator(nn.Module):
     def __init__(self, width: float = 1.0, size: int = 96) -> None:
         super().__init__()
         if size not in SIZES or width <= 0:
-            raise ValueError(
-                f"The generator comes in sizes {SIZES} and positive widths, not {size}, {width}."
-            )
+            raise ValueError(f"The generator comes in sizes {SIZES} and positive widths, not {size}, {width}.")
         self.width, self.size = width, size
         c = {n: scaled(n, width) for n in (8, 16, 32, 64, 128, 256, 512)}
         d = {n: scaled(n, width, least=16) for n in (16, 32, 64, 128, 256, 384, 512)}
@@ -52,9 +50,7 @@ class Generator(nn.Module):
         self.audio_encoder = audio_encoder(width)
         self.face_decoder_blocks = nn.ModuleList(_face_decoder(d, c, size))
         hidden, outer = (d[32], d[64] + c[16]) if size == 96 else (d[16], d[32] + c[8])
-        self.output_block = nn.Sequential(
-            ConvBlock(outer, hidden, 3, 1, 1), nn.Conv2d(hidden, 3, 1), nn.Sigmoid()
-        )
+        self.output_block = nn.Sequential(ConvBlock(outer, hidden, 3, 1, 1), nn.Conv2d(hidden, 3, 1), nn.Sigmoid())
 
     @property
     def embedding_channels(self) -> int:

@@ -53,9 +53,7 @@ def load_generator(path: Path) -> tuple[Generator, GeneratorInfo]:
         CheckpointError: the file is missing, damaged, lacks metadata, or is of another architecture.
     """
     if not path.is_file():
-        raise CheckpointError(
-            f"There are no Wav2Lip weights at {path}; reinstall visavis or name another file."
-        )
+        raise CheckpointError(f"There are no Wav2Lip weights at {path}; reinstall visavis or name another file.")
     try:
         with safe_open(path, framework="pt") as file:
             info = _info(path, file.metadata() or {})

@@ -79,10 +79,7 @@ def is_complaint(message: ConsoleMessage) -> bool:
     if message.type != "error":
         return False
     refused = urlsplit(message.location["url"]).path.startswith(REFUSED_ON_PURPOSE)
-    return (
-        not (refused and "Failed to load resource" in message.text)
-        and "elsewhere.invalid" not in message.text
-    )
+    return not (refused and "Failed to load resource" in message.text) and "elsewhere.invalid" not in message.text
 
 
 @pytest_asyncio.fixture(loop_scope="module")

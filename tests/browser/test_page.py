@@ -81,9 +81,7 @@ async def test_strip_shows_figures(page: Page) -> None:
     assert "80 ms" in await page.inner_text("#parts")
 
 
-async def test_silence_before_a_source_then_sample_without_new_offer(
-    page: Page, server: AvatarServer
-) -> None:
+async def test_silence_before_a_source_then_sample_without_new_offer(page: Page, server: AvatarServer) -> None:
     await connect(page, "#connect")
     assert await page.evaluate(SOUND_POWER, 500) < 1e-6
     assert await page.evaluate(PICTURE_CHANGE) > 20

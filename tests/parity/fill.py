@@ -43,9 +43,7 @@ def fill(manifest_entries, seed):
     Returns {key: torch.Tensor} in that order. scale (default 1) multiplies the value: it was chosen once per
     layer so that its output varies by O(1).
     """
-    entries = [
-        (e[0], tuple(e[1]), e[2].replace("torch.", ""), e[3] if len(e) > 3 else 1.0) for e in manifest_entries
-    ]
+    entries = [(e[0], tuple(e[1]), e[2].replace("torch.", ""), e[3] if len(e) > 3 else 1.0) for e in manifest_entries]
     out = {}
     for key, shape, dtype, scale in entries:
         if not dtype.startswith(("float", "bfloat")):

@@ -68,9 +68,7 @@ class GoldenFile:
         self._unread -= {name, f"{name}__stats", f"{name}__shape"}
         return self._arrays[name]
 
-    def check(
-        self, name: str, actual: Array, relative: float = 0.0, absolute: float = 0.0, step: Any = (...,)
-    ) -> None:
+    def check(self, name: str, actual: Array, relative: float = 0.0, absolute: float = 0.0, step: Any = (...,)) -> None:
         """Compare ``actual[step]`` with the array, and all of ``actual`` with its statistics.
 
         ``relative`` is a share of the golden's peak.
@@ -89,9 +87,7 @@ class GoldenFile:
         tolerance = max(absolute, relative * float(np.abs(expected).max(initial=0)))
         self._report.line(label, float(difference.max(initial=0)), tolerance)
         if f"{name}__shape" in self._arrays and tuple(self._arrays[f"{name}__shape"]) != value.shape:
-            self._report.fail(
-                label, f"is of shape {value.shape}, not {tuple(self._arrays[f'{name}__shape'])}"
-            )
+            self._report.fail(label, f"is of shape {value.shape}, not {tuple(self._arrays[f'{name}__shape'])}")
         if f"{name}__stats" in self._arrays:
             self.check_stats(name, value, relative, absolute)
 
@@ -129,9 +125,7 @@ class GoldenFile:
         if value.shape != expected.shape:
             self._report.fail(f"{self._path.stem}/{name}", f"has shape {value.shape}, not {expected.shape}")
         else:
-            self._report.line(
-                f"{self._path.stem}/{name}", float(np.abs(value - expected).max(initial=0)), 0.0
-            )
+            self._report.line(f"{self._path.stem}/{name}", float(np.abs(value - expected).max(initial=0)), 0.0)
 
     def close(self) -> None:
         for name in sorted(self._unread):

@@ -1,5 +1,6 @@
 """Peer connections with visavis' ICE, encoders and sender reports; configuration is per connection."""
 
+import asyncio
 from collections.abc import Sequence
 
 from aiortc import (
@@ -50,7 +51,24 @@ class PeerConnection(RTCPeerConnection):
 
     def __init__(self, ice_servers: Sequence[RTCIceServer], settings: IceSettings) -> None:
         self._ice_settings = settings
+        self._connecting: set[asyncio.Task[None]] = set()
         super().__init__(RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+
+    async def close(self) -> None:
+        """Close, and end the attempts to connect, which aiortc leaves waiting for good."""
+        await super().close()
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802
+        task = asyncio.current_task()
+        assert task is not None
+        self._connecting.add(task)
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        finally:
+            self._connecting.discard(task)
 
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:  # noqa: N802
         transport: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]

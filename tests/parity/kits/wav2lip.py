@@ -101,9 +101,7 @@ def check_generator(goldens: GoldenFolder, file: GoldenFile) -> None:
         file.check_stats(name, output, OUTPUTS)
     file.check("audio_embedding", outputs["act_audio"].flatten(1), OUTPUTS)
     file.check("out", drawn, OUTPUTS)
-    file.check(
-        "out5", generator(*_batch5(seed)), OUTPUTS, step=(..., slice(None, None, 4), slice(None, None, 4))
-    )
+    file.check("out5", generator(*_batch5(seed)), OUTPUTS, step=(..., slice(None, None, 4), slice(None, None, 4)))
 
 
 @torch.no_grad()
@@ -172,9 +170,7 @@ def check_losses(goldens: GoldenFolder, file: GoldenFile) -> None:
 
 def check_mel(_goldens: GoldenFolder, file: GoldenFile) -> None:
     pcm = file.input("pcm16")
-    samples = (
-        (pcm.astype(np.float32) / np.float32(32768)).reshape(len(pcm), -1).mean(axis=1, dtype=np.float32)
-    )
+    samples = (pcm.astype(np.float32) / np.float32(32768)).reshape(len(pcm), -1).mean(axis=1, dtype=np.float32)
     emphasised = pre_emphasis(samples)
     file.input("mel_dtype")
     file.check("wav_head", samples[8000:8064], absolute=1e-7)

@@ -89,9 +89,7 @@ def test_the_mask_lies_within_the_part_drawn(generator: Generator, avatar: Avata
     assert not seen[: int(rows.min() * scale) - 4].any()
 
 
-def test_a_batch_is_its_frames_whatever_the_order_and_the_avatar(
-    generator: Generator, avatar: Avatar
-) -> None:
+def test_a_batch_is_its_frames_whatever_the_order_and_the_avatar(generator: Generator, avatar: Avatar) -> None:
     engine = Wav2LipEngine(generator, INFO, torch.float32)
     other = soft_avatar(frames=3, box=200, seed=4)
     mixed = requests(engine.prepare(avatar), [0, 4, 9]) + requests(engine.prepare(other), [1], seed=8)

@@ -12,9 +12,7 @@ GENERATORS = {size: filled_generator(0.125, size) for size in (96, 192)}
 @settings(deadline=None, max_examples=25)
 @given(st.sampled_from([96, 192]), st.data())
 def test_any_part_drawn_alone_equals_the_whole_picture(size: int, data: st.DataObject) -> None:
-    edges = [
-        sorted(data.draw(st.lists(st.integers(0, size), min_size=2, max_size=2, unique=True))) for _ in "yx"
-    ]
+    edges = [sorted(data.draw(st.lists(st.integers(0, size), min_size=2, max_size=2, unique=True))) for _ in "yx"]
     drawn = Rect(*(Span(*edge) for edge in edges))
     cutout = Cutout(size, drawn, tuple(needed_rects(drawn, size)))
     generator = GENERATORS[size]
