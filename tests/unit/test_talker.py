@@ -59,11 +59,9 @@ def live(
 
 
 def test_live_and_offline_draw_the_same_frames(avatar: Avatar) -> None:
+    silence = np.zeros(30 * TICK_SAMPLES)
     noise = 0.1 * np.random.default_rng(1).standard_normal(26 * TICK_SAMPLES)
-    sound = np.concatenate(
-        [tone(20), np.zeros(30 * TICK_SAMPLES, np.float32), 0.1 * rng.standard_normal(26 * TICK_SAMPLES)]
-    )
-    sound = sound.astype(np.float32)
+    sound = np.concatenate([tone(20), silence, noise]).astype(np.float32)
     offline = list(draw(ProbeEngine(), avatar, iter(np.array_split(sound, 7))))
     online, _, _, late = live(avatar, sound)
     assert len(offline) == 38

@@ -77,7 +77,7 @@ class Connection(ice.Connection):
     settings = IceSettings()
     _skipped_mdns = False
 
-    async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:  # noqa: ASYNC109, E501
+    async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:  # noqa: ASYNC109
         """Bind host sockets, then ask STUN and TURN for at most ``GATHER_LIMIT_S``; ``timeout`` is ignored."""
         protocols = []
         for address, advertised in _sockets_to_bind(self.settings, addresses):
