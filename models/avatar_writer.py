@@ -1,0 +1,108 @@
+"""Write an avatar folder as ``models.avatar`` reads it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from models.avatar import FORMAT_VERSION, MANIFEST, Avatar, load_avatar
+from models.errors import AvatarError
+
+PORTRAIT_PX = 256
+
+
+def save_avatar(
+    folder: Path,
+    frames_rgb: Iterable[NDArray[np.uint8]],
+    boxes: NDArray[np.int32],
+    mask: NDArray[np.uint8],
+    *,
+    title: str,
+    licence: str,
+    source: str,
+    fps: int,
+    crf: int = 14,
+) -> Avatar:
+    """Write a whole avatar aside, check it by loading it, then put it in ``folder``'s place.
+
+    Args:
+        folder: the avatar's folder; its name becomes the avatar's name. Replaced if it exists.
+        frames_rgb: the loop, (height, width, 3) each, even sides.
+        boxes: (n, 4) face boxes.
+        mask: blend mask in box coordinates.
+        crf: x264's constant rate factor.
+
+    Raises:
+        AvatarError: when loop, boxes and mask do not fit together.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.parent / f".{folder.name}.part" / folder.name
+    shutil.rmtree(aside.parent, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        height, width, portrait = _encode(aside / "idle.mp4", frames_rgb, fps, crf)
+        cv2.imwrite(str(aside / "mask.png"), mask)
+        small = cv2.resize(portrait, (PORTRAIT_PX, PORTRAIT_PX), interpolation=cv2.INTER_AREA)
+        bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(aside / "portrait.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        manifest = {
+            "version": FORMAT_VERSION,
+            "name": folder.name,
+            "title": title,
+            "licence": licence,
+            "source": source,
+            "fps": fps,
+            "width": width,
+            "height": height,
+            "sha256": {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(aside.iterdir())
+            },
+            "boxes": boxes.tolist(),
+        }
+        (aside / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+        avatar = load_avatar(aside)
+        _swap(aside, folder)
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+    return avatar
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Put folder ``new`` in ``place``, keeping what was there until the new one stands."""
+    old = new.parent / "replaced"
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+
+
+def _encode(
+    path: Path, frames_rgb: Iterable[NDArray[np.uint8]], fps: int, crf: int
+) -> tuple[int, int, NDArray[np.uint8]]:
+    """H.264 from I420 planes (BT.601, limited range); returns height, width and the first frame."""
+    first: NDArray[np.uint8] | None = None
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        for index, rgb in enumerate(frames_rgb):
+            if first is None:
+                first = rgb
+                stream.height, stream.width = rgb.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": str(crf), "preset": "slow", "bf": "3", "threads": "1"}
+                stream.codec_context.color_range = ColorRange.MPEG
+                stream.codec_context.colorspace = Colorspace.SMPTE170M
+            planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
+            frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        if first is None:
+            raise AvatarError(f"Avatar '{path.parent.name}' has no frames; give it a loop of at least one.")
+        container.mux(stream.encode(None))
+    return first.shape[0], first.shape[1], first

@@ -1,0 +1,307 @@
+"""The rigged head: one merged mesh of all parts, posed by 52 ARKit weights and a gaze."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import AvatarError
+from models.studio.arkit import ARKIT_NAMES, INDEX
+from models.studio.hair import build_hair, fit_skull, scalp_mask
+from models.studio.head_source import ASSET, DELTA_STEP
+from models.studio.identity import Identity
+from models.studio.jit import compiled
+from models.studio.mesh import Floats, Ints, Material, Part, smoothstep, subdivision, triangles_of
+from models.studio.mouth import build_teeth, build_tongue
+from models.studio.wardrobe import build_clothes, build_eye, build_headset
+
+_GAINS = {"browInnerUp": 1.6, "browOuterUp": 1.5, "browDown": 1.5, "jawOpen": 0.82, "mouthClose": 0.82}
+"""Factors on whole blend shapes: the asset's brows hardly move and its jaw opens wider than speech."""
+_LID_CLEARANCE = 1.035
+_LASH_CLEARANCE = 1.16
+"""Lids are kept this many eye radii from the eye's centre, so the eye never shows through them."""
+_GAZE_OF_WEIGHT = 0.45
+"""Radians an eye turns at a weight of 1."""
+_LIP_COLUMNS = (-0.62, -0.35, 0.0, 0.35, 0.62)
+"""Where the opening of the lips is measured, in half mouth widths."""
+_UPPER_LASH_REST_Y = 7.285
+_INSIDE = np.array([0.30, 0.075, 0.075])
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sparse blend shapes of the merged mesh."""
+
+    starts: Ints
+    """(53,) first entry of each shape."""
+    vertices: Ints
+    deltas: Floats
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A posed head."""
+
+    vertices: Floats
+    """(n, 3) of the merged mesh."""
+    aperture: float
+    """Mean opening of the lips in decimetres; 0 = closed."""
+    mouth_width: float
+    """Distance between the corners over that at rest."""
+    half_width: float
+    """Half of that distance in decimetres."""
+
+
+@compiled
+def _blend(
+    out: Floats, weights: Floats, starts: Ints, vertices: Ints, deltas: Floats
+) -> None:  # pragma: no cover - compiled
+    for shape in range(len(weights)):
+        weight = weights[shape]
+        if abs(weight) < 1e-5:
+            continue
+        for entry in range(starts[shape], starts[shape + 1]):
+            vertex = vertices[entry]
+            for axis in range(3):
+                out[vertex, axis] += weight * deltas[entry, axis]
+
+
+@compiled
+def _push_out(
+    out: Floats, vertices: Ints, centre: Floats, radius: float
+) -> None:  # pragma: no cover - compiled
+    for entry in range(len(vertices)):
+        vertex = vertices[entry]
+        x, y = out[vertex, 0] - centre[0], out[vertex, 1] - centre[1]
+        z = out[vertex, 2] - centre[2]
+        distance = np.sqrt(x * x + y * y + z * z)
+        if z > 0 and distance < radius:
+            scale = radius / distance
+            out[vertex, 0] = centre[0] + x * scale
+            out[vertex, 1] = centre[1] + y * scale
+            out[vertex, 2] = centre[2] + z * scale
+
+
+class Head:
+    """A head of one identity, with hair, clothes and headset.
+
+    Args:
+        identity: who; its proportions must be in the asset.
+        asset: the compact file written by ``head_source``.
+
+    Raises:
+        AvatarError: when the asset is missing or holds no such identity.
+    """
+
+    def __init__(self, identity: Identity, asset: Path = ASSET) -> None:
+        self.identity = identity
+        self.parts: dict[str, Part] = {}
+        self._moving: list[tuple[str, NDArray[np.intp], Floats]] = []
+        self._load(asset)
+        self._merge()
+        self._find_lips()
+        self._find_lids()
+
+    def _load(self, asset: Path) -> None:
+        name = self.identity.name
+        if not asset.is_file():
+            raise AvatarError(f"The head asset {asset.name} is missing; rebuild it with head_source.")
+        with np.load(asset) as data:
+            if f"{name}.vertices" not in data:
+                raise AvatarError(f"{asset.name} holds no head '{name}'; rebuild it with head_source.")
+            quads = data["quads"].astype(np.int64)
+            count = len(data["rest"])
+            matrix, fine = subdivision(count, quads)
+            dense = np.zeros((len(ARKIT_NAMES), count, 3), np.float32)
+            dense[data["delta_shape"], data["delta_vertex"]] = data["delta"] * np.float32(DELTA_STEP)
+            self.eyes: Floats = data[f"{name}.eyes"]
+            vertices = (matrix @ data[f"{name}.vertices"]).astype(np.float32)
+            rest = (matrix @ data["rest"]).astype(np.float32)
+            masks = data["masks"].astype(np.float32) / 255
+            material = np.repeat(data["material"], 4)
+        for stem, gain in _GAINS.items():
+            for shape, shape_name in enumerate(ARKIT_NAMES):
+                if shape_name.startswith(stem):
+                    dense[shape] *= gain
+        deltas = np.stack([(matrix @ d).astype(np.float32) for d in dense])
+        self._build(vertices, rest, masks, deltas, fine, material)
+
+    def _build(
+        self,
+        vertices: Floats,
+        rest: Floats,
+        masks: Floats,
+        deltas: Floats,
+        quads: NDArray[np.int64],
+        material: NDArray[np.uint8],
+    ) -> None:
+        look = self.identity.look
+        cut: dict[Material, tuple[NDArray[np.intp], Ints]] = {}
+        for kind in (Material.SKIN, Material.TEETH, Material.TONGUE, Material.LASH):
+            own = quads[material == kind]
+            if kind == Material.LASH:
+                own = own[rest[own][:, :, 1].mean(1) > _UPPER_LASH_REST_Y]
+            used, dense = np.unique(own, return_inverse=True)
+            cut[kind] = used, triangles_of(dense.reshape(own.shape))
+        skin, skin_triangles = cut[Material.SKIN]
+        skull = fit_skull(vertices[skin])
+        self._add_skin(vertices[skin], skin_triangles, rest[skin], masks[:, skin], deltas[:, skin])
+        band = cut[Material.TEETH][0]
+        teeth, moving, teeth_deltas = build_teeth(vertices[band], deltas[:, band], self._lip_line())
+        self.parts["teeth"] = teeth
+        self._moving.append(("teeth", moving, teeth_deltas))
+        tongue, tongue_triangles = cut[Material.TONGUE]
+        self.parts["tongue"] = build_tongue(vertices[tongue], tongue_triangles)
+        self._moving.append(("tongue", np.arange(len(tongue)), deltas[:, tongue]))
+        lash, lash_triangles = cut[Material.LASH]
+        dark = np.tile(np.array([0.025, 0.015, 0.012], np.float32), (len(lash), 1))
+        self.parts["lash"] = Part(vertices[lash], lash_triangles, Material.LASH, dark)
+        self._moving.append(("lash", np.arange(len(lash)), deltas[:, lash]))
+        for index, sphere in enumerate(self.eyes):
+            self.parts[f"eye{index}"] = build_eye(sphere)
+        clothes, collar = build_clothes(vertices[skin], skin_triangles, rest[skin], look)
+        self.parts["clothes"], self.parts["collar"] = clothes, collar
+        self.parts["hair"] = build_hair(skull, look.hair_style, look.hair, look.seed)
+        if look.headset:
+            self.parts["headset"] = build_headset(skull, look)
+        self.parts["skin"].scalp = scalp_mask(vertices[skin], skull)
+        self._colour_skin()
+
+    def _add_skin(
+        self, vertices: Floats, triangles: Ints, rest: Floats, masks: Floats, deltas: Floats
+    ) -> None:
+        part = Part(vertices, triangles, Material.SKIN, np.zeros_like(vertices), rest=rest)
+        part.lips, part.inside = masks[0], masks[1]
+        self.parts["skin"] = part
+        self._moving.append(("skin", np.arange(len(vertices)), deltas))
+
+    def _lip_line(self) -> float:
+        """Height of the closed lips in the middle: where the jaw's share of the motion jumps."""
+        upper, lower = self._rims(0.0)
+        vertices = self.parts["skin"].vertices
+        return float(vertices[upper, 1] + vertices[lower, 1]) / 2
+
+    def _rims(self, x: float) -> tuple[int, int]:
+        """Skin indices of the upper lip's lowest and the lower lip's highest vertex near ``x``."""
+        part, deltas = self.parts["skin"], self._moving[0][2]
+        assert part.lips is not None
+        near = np.nonzero((np.abs(part.vertices[:, 0] - x) < 0.016) & (part.lips > 0.5))[0]
+        drop = -deltas[INDEX["jawOpen"], near, 1]
+        of_jaw = drop > (drop.min() + drop.max()) / 2
+        height = part.vertices[near, 1]
+        upper = near[~of_jaw][np.argmin(height[~of_jaw])]
+        lower = near[of_jaw][np.argmax(height[of_jaw])]
+        return int(upper), int(lower)
+
+    def _colour_skin(self) -> None:
+        part, look = self.parts["skin"], self.identity.look
+        assert part.inside is not None and part.scalp is not None and part.rest is not None
+        inside = smoothstep(0.3, 0.7, part.inside)[:, None]
+        depth = smoothstep(0.45, 0.95, part.vertices[:, 2])[:, None]
+        scalp = part.scalp[:, None]
+        albedo = _INSIDE * (0.06 + 0.94 * depth**1.5) * inside + (1 - inside) * np.array(look.skin) * 0.97
+        part.albedo = (albedo * (1 - scalp) + scalp * np.array(look.hair) * 0.7).astype(np.float32)
+        part.occlusion = (1 - 0.4 * inside[:, 0]).astype(np.float32)
+
+    def _merge(self) -> None:
+        names = list(self.parts)
+        sizes = np.cumsum([0] + [len(self.parts[name].vertices) for name in names])
+        self.offset = {name: int(start) for name, start in zip(names, sizes[:-1], strict=True)}
+        self.vertices = np.concatenate([self.parts[name].vertices for name in names])
+        self.triangles = np.concatenate(
+            [self.parts[name].triangles + self.offset[name] for name in names]
+        ).astype(np.int32)
+        kinds = [
+            (int(part.material), len(part.vertices), len(part.triangles)) for part in self.parts.values()
+        ]
+        self.material = np.concatenate([np.full(n, k, np.uint8) for k, n, _ in kinds])
+        self.triangle_material = np.concatenate([np.full(t, k, np.uint8) for k, _, t in kinds])
+        self.moving_vertices = self.offset["clothes"]
+        """Vertices before this one move with weights and gaze; the rest never do."""
+        self.moving_triangles = int((self.triangles.max(1) < self.moving_vertices).sum())
+        self.shapes = self._merged_shapes()
+
+    def _merged_shapes(self) -> Shapes:
+        starts, vertices, deltas = [0], [], []
+        for shape in range(len(ARKIT_NAMES)):
+            for name, indices, part_deltas in self._moving:
+                used = np.abs(part_deltas[shape]).max(1) > 2e-4
+                vertices.append(indices[used] + self.offset[name])
+                deltas.append(part_deltas[shape][used])
+            starts.append(sum(len(v) for v in vertices))
+        return Shapes(
+            np.array(starts, np.int32),
+            np.concatenate(vertices).astype(np.int32),
+            np.concatenate(deltas).astype(np.float32),
+        )
+
+    def _find_lips(self) -> None:
+        part = self.parts["skin"]
+        assert part.lips is not None
+        painted = np.nonzero((part.lips > 0.5) & (part.vertices[:, 2] > 0.8))[0]
+        x = part.vertices[painted, 0]
+        half = (float(x.max()) - float(x.min())) / 2
+        self.lip_rims = np.array([self._rims(column * half) for column in _LIP_COLUMNS])
+        self.lip_corners = (int(painted[np.argmin(x)]), int(painted[np.argmax(x)]))
+        self._rest_gap = self._gap(self.vertices)
+        self._rest_width = 2 * half
+
+    def _gap(self, vertices: Floats) -> NDArray[np.float64]:
+        upper, lower = self.lip_rims[:, 0], self.lip_rims[:, 1]
+        return np.asarray(vertices[upper, 1] - vertices[lower, 1], np.float64)
+
+    def _find_lids(self) -> None:
+        self._lids: list[tuple[Ints, Floats, float]] = []
+        for sphere in self.eyes:
+            for name, clearance in (("skin", _LID_CLEARANCE), ("lash", _LASH_CLEARANCE)):
+                part = self.parts[name]
+                away = np.linalg.norm(part.vertices - sphere[:3], axis=1)
+                front = part.vertices[:, 2] > sphere[2]
+                near = np.nonzero((away < 1.7 * sphere[3]) & front)[0] + self.offset[name]
+                self._lids.append((near.astype(np.int32), sphere[:3], clearance * float(sphere[3])))
+
+    @cached_property
+    def eye_normals_source(self) -> dict[str, slice]:
+        """Where each eye lies in the merged mesh."""
+        return {
+            f"eye{i}": slice(
+                self.offset[f"eye{i}"], self.offset[f"eye{i}"] + len(self.parts[f"eye{i}"].vertices)
+            )
+            for i in range(2)
+        }
+
+    def pose(self, weights: Floats, gaze: tuple[float, float] = (0.0, 0.0)) -> Pose:
+        """Deform the head.
+
+        Args:
+            weights: (52,) in the order of ``ARKIT_NAMES``, mostly in [0, 1].
+            gaze: turn of both eyes in radians, to the subject's left and up; added to the
+                ``eyeLook`` weights. Lids follow.
+        """
+        full = np.array(weights, np.float32)
+        up = gaze[1] / _GAZE_OF_WEIGHT
+        for side in ("Left", "Right"):
+            full[INDEX["eyeLookUp" + side]] += max(up, 0.0)
+            full[INDEX["eyeLookDown" + side]] += max(-up, 0.0)
+        out = self.vertices.copy()
+        _blend(out, full, self.shapes.starts, self.shapes.vertices, self.shapes.deltas)
+        for vertices, centre, radius in self._lids:
+            _push_out(out, vertices, centre, radius)
+        for index, sphere in enumerate(self.eyes):
+            self._turn_eye(out, index, sphere, full, gaze[0])
+        gap = np.maximum(self._gap(out) - self._rest_gap, 0.0)
+        corners = np.linalg.norm(out[self.lip_corners[0]] - out[self.lip_corners[1]])
+        return Pose(out, float(gap.mean()), float(corners) / self._rest_width, float(corners) / 2)
+
+    def _turn_eye(self, out: Floats, index: int, sphere: Floats, weights: Floats, yaw: float) -> None:
+        side, away = ("Left", 1.0) if index == 0 else ("Right", -1.0)
+        outward = weights[INDEX["eyeLookOut" + side]] - weights[INDEX["eyeLookIn" + side]]
+        up = weights[INDEX["eyeLookUp" + side]] - weights[INDEX["eyeLookDown" + side]]
+        turn = cv2.Rodrigues(np.array([0.0, yaw + away * _GAZE_OF_WEIGHT * float(outward), 0.0]))[0]
+        tilt = cv2.Rodrigues(np.array([-_GAZE_OF_WEIGHT * float(up), 0.0, 0.0]))[0]
+        part = self.eye_normals_source[f"eye{index}"]
+        rotation = (turn @ tilt).astype(np.float32)
+        out[part] = (self.vertices[part] - sphere[:3]) @ rotation.T + sphere[:3]
