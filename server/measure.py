@@ -21,14 +21,17 @@ DELAY_WINDOW_S = 1.5
 MAX_DELAY_S = 5.0
 MIN_CORRELATION = 0.5
 """A waveform peak below this says nothing."""
-MIN_ENVELOPE_CORRELATION = 0.8
-"""Envelopes of unrelated speech reach 0.5 by chance, so the fallback asks for more."""
+MIN_ENVELOPE_CORRELATION = 0.9
+"""Envelopes of unrelated speech reach 0.8 by chance, so the fallback asks for more."""
 ENVELOPE_HOP = RATE_HZ // 500
 """Samples an envelope step: 2 ms."""
 SPEECH_FLOOR_DBFS = -50.0
 SKEW_WINDOW_S = 3.0
 MAX_SKEW_S = 0.4
-MIN_SKEW_CORRELATION = 0.6
+MIN_SKEW_CORRELATION = 0.7
+"""Of one window; the best of many regions and lags reaches 0.6 by chance."""
+MIN_WHOLE_CORRELATION = 0.5
+"""Of a region with the whole stretch, for the region to count as one that follows the sound."""
 SKEW_STEP_S = 0.004
 LEVEL_FLOOR_DBFS = -60.0
 REPORTS_AROUND = 9
@@ -134,9 +137,9 @@ def peak(values: Floats) -> tuple[float, float]:
 
 
 def _clear_peak(values: Floats, guard: int, minimum: float, rival: float) -> tuple[float, float] | None:
-    """The peak, unless it is weak or another one ``guard`` steps away is nearly as high."""
+    """The peak; none if weak, at the search's edge, or another ``guard`` steps away is nearly as high."""
     place, height = peak(values)
-    if height < minimum:
+    if height < minimum or not 0 < place < len(values) - 1:
         return None
     others = values.copy()
     others[max(0, round(place) - guard) : round(place) + guard + 1] = -1.0
@@ -156,25 +159,25 @@ def _match(window: Floats, reference: Floats) -> tuple[float, float, bool] | Non
     if found:
         return found[0], found[1], False
     coarse = normalised_correlation(envelope(window), envelope(reference))
-    found = _clear_peak(coarse, 50, MIN_ENVELOPE_CORRELATION, 0.95)
+    found = _clear_peak(coarse, 50, MIN_ENVELOPE_CORRELATION, 0.9)
     return (found[0] * ENVELOPE_HOP, found[1], True) if found else None
 
 
 def is_speech(samples: Floats) -> bool:
-    """Whether at least a third of the 20 ms pieces lie above ``SPEECH_FLOOR_DBFS``."""
+    """Whether at least a sixth of the 20 ms pieces lie above ``SPEECH_FLOOR_DBFS``."""
     piece = RATE_HZ // 50
     pieces = samples[: len(samples) // piece * piece].reshape(-1, piece)
     floor = 10 ** (SPEECH_FLOOR_DBFS / 10)
-    return bool(len(pieces)) and float(((pieces**2).mean(axis=1) > floor).mean()) > 1 / 3
+    return bool(len(pieces)) and float(((pieces**2).mean(axis=1) > floor).mean()) > 1 / 6
 
 
 def delays(loop: Floats, send_times_s: Floats, stretch: Stretch) -> list[WindowDelay]:
     """Delay, sound in to same sound out, of each window of speech that is found again with confidence.
 
-    ``loop`` is what was sent, over and over, in frames of 20 ms; frame i left at ``send_times_s[i]``. A window's
-    delay is the mean over its samples of (arrival of the packet that holds the sample) - (departure of the frame
-    that held it). It leaves out the 20 ms a microphone needs to fill a frame, and holds the look-ahead of both
-    Opus encoders on the way (6.5 ms each).
+    ``loop`` is what was sent, over and over, in frames of 20 ms; frame i left at ``send_times_s[i]``. A
+    window's delay is the mean over its samples of (arrival of the packet that holds the sample) - (departure
+    of the frame that held it). It leaves out the 20 ms a microphone needs to fill a frame, and holds the
+    look-ahead of both Opus encoders on the way (6.5 ms each).
     """
     width = int(DELAY_WINDOW_S * RATE_HZ)
     found = []
@@ -194,7 +197,9 @@ def _window_delay(
     if not within.any():
         return None
     # Arrival of the stream's position 0, had this window's mean delay been the rule.
-    arrival_origin_s = float(np.mean(stretch.packet_arrivals_s[within] - stretch.packet_positions[within] / RATE_HZ))
+    arrival_origin_s = float(
+        np.mean(stretch.packet_arrivals_s[within] - stretch.packet_positions[within] / RATE_HZ)
+    )
     arrival_s = arrival_origin_s + position / RATE_HZ
     frame = round(SENT_FRAME_S * RATE_HZ)
     # A loop longer than the search has each sound once in it.
@@ -258,7 +263,10 @@ def skews(times_s: Floats, brightness: Floats, samples: Floats, start_s: float) 
         return []
     lags_s = np.arange(-MAX_SKEW_S, MAX_SKEW_S + SKEW_STEP_S / 2, SKEW_STEP_S)
     heard = np.interp(times_s[:, None] + lags_s, grid_s, levels)
-    region = int(np.argmax(_columns_correlation(brightness, heard).max(axis=1)))
+    whole = _columns_correlation(brightness, heard).max(axis=1)
+    region = int(np.argmax(whole))
+    if whole[region] < MIN_WHOLE_CORRELATION:
+        return []
     found = []
     begins_s = np.arange(times_s[0], times_s[-1] - SKEW_WINDOW_S + 0.001, SKEW_WINDOW_S)
     for begin_s in begins_s:
