@@ -45,13 +45,22 @@ class QualityDiscriminator(nn.Module):
 
     def features(self, clips: Tensor) -> Tensor:
         """Whole faces (b, 3, t, 96, 96) -> (t * b, 512 * width), time-major."""
-        lower = clips[:, :, :, clips.shape[3] // 2 :]
-        x = lower.permute(2, 0, 1, 3, 4).flatten(0, 1)
-        for block in self.face_encoder_blocks:
-            x = block(x)
-        return x.flatten(1)
+        return self._encode(lower_frames(clips)).flatten(1)
 
     def forward(self, clips: Tensor) -> Tensor:
         """Whole faces (b, 3, t, 96, 96) in [0, 1] -> probability of being real, (t * b, 1), time-major."""
-        features = self.features(clips)
-        return cast(Tensor, self.binary_pred(features[:, :, None, None])).flatten(1)
+        return self.judge(lower_frames(clips))
+
+    def judge(self, patches: Tensor) -> Tensor:
+        """Any patches (n, 3, 48, 96) in [0, 1] -> probability of being real, (n, 1)."""
+        return cast(Tensor, self.binary_pred(self._encode(patches))).flatten(1)
+
+    def _encode(self, patches: Tensor) -> Tensor:
+        for block in self.face_encoder_blocks:
+            patches = block(patches)
+        return patches
+
+
+def lower_frames(clips: Tensor) -> Tensor:
+    """Clips (b, 3, t, h, w) -> the lower half of each frame, (t * b, 3, h / 2, w), time-major."""
+    return clips[:, :, :, clips.shape[3] // 2 :].permute(2, 0, 1, 3, 4).flatten(0, 1)

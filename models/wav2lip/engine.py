@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest
 from models.wav2lip.fold import fold_norms, preferred_dtype
 from models.wav2lip.network import Generator
+from models.wav2lip.pixels import scaled_crop
 from models.wav2lip.region import Cutout, level_sizes
 from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 from models.wav2lip.windows import WINDOW_COLUMNS
@@ -75,7 +75,7 @@ class Wav2LipEngine:
         steps: list[Tensor | None] = []
         for first in range(0, len(avatar), _PREPARE_BATCH):
             indices = range(first, min(first + _PREPARE_BATCH, len(avatar)))
-            encoded = self._encode(np.stack([_scaled(avatar.crop_rgb(i), size) for i in indices]))[::-1]
+            encoded = self._encode(np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in indices]))[::-1]
             for level, feature in enumerate(encoded):
                 kept = cutout.cut(feature, level)
                 if first == 0:
@@ -169,12 +169,6 @@ def _keep(kept: Tensor, frames: slice, features: Tensor, steps: Tensor | None) -
     steps[frames] = (kept.amax(dim=(2, 3), keepdim=True) / 255).clamp_min(1e-8).to(steps.dtype)
     shares = kept / steps[frames].float()
     features[frames] = shares.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _scaled(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    shrinks = crop.shape[0] > size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(crop, (size, size), interpolation=method), dtype=np.uint8)
 
 
 def _alike(requests: Sequence[RenderRequest]) -> list[list[int]]:

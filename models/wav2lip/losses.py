@@ -37,18 +37,18 @@ def sync_loss(expert: SyncNet, mel: Tensor, clips: Tensor) -> Tensor:
 
 
 def perceptual_loss(discriminator: QualityDiscriminator, clips: Tensor) -> Tensor:
-    """How far the discriminator is from taking drawn clips for real ones."""
-    probability = discriminator(clips)
-    return functional.binary_cross_entropy(probability, torch.ones_like(probability))
+    """How far the discriminator is from taking drawn clips (b, 3, t, 96, 96) for real ones."""
+    return taken_for(discriminator(clips), 1.0)
 
 
 def discriminator_losses(discriminator: QualityDiscriminator, real: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
     """The discriminator's own two losses, on real and on drawn clips; detach the drawn ones before."""
-    on_real, on_drawn = discriminator(real), discriminator(drawn)
-    return (
-        functional.binary_cross_entropy(on_real, torch.ones_like(on_real)),
-        functional.binary_cross_entropy(on_drawn, torch.zeros_like(on_drawn)),
-    )
+    return taken_for(discriminator(real), 1.0), taken_for(discriminator(drawn), 0.0)
+
+
+def taken_for(probability: Tensor, truth: float) -> Tensor:
+    """Binary cross entropy of probabilities of being real with one truth for all: 1 real, 0 drawn."""
+    return functional.binary_cross_entropy(probability, torch.full_like(probability, truth))
 
 
 def total_loss(sync: Tensor, perceptual: Tensor, l1: Tensor, weights: LossWeights) -> Tensor:

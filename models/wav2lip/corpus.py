@@ -1,0 +1,119 @@
+"""The training corpus: rendered talking crops, and the idle frame each of them lies on.
+
+A folder of shards as ``models.studio.corpus`` writes them, ``shard-00000.npz`` and on, each with::
+
+    target   (n, size, size, 3) uint8 RGB: an idle frame's face box, talking
+    frame    (n,) which idle frame
+    weights  (n, 52) float32: ARKit weights of the talking mouth
+
+and, if the sync term is to be used, with ``clip`` (n,) and ``clip_frame`` (n,), which clip of speech and
+which frame of it (-1: none), beside ``clip-00000.npy``, (80, columns): the clip's mel spectrogram.
+
+What the network gets as input is taken from the avatar as it is served, coded video and all; pairs are of one
+pose and light, so the hidden half tells nothing that the sound does not.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.audio.mel import SILENCE
+from models.avatar import Avatar
+from models.errors import MediaError
+from models.studio.visemes import mouth_code
+from models.timebase import first_column
+from models.wav2lip.pixels import scaled_crop
+from models.wav2lip.windows import WINDOW_COLUMNS
+
+SYNC_FRAMES = 5
+_ABSENT = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples, in the order they were asked for."""
+
+    idle: NDArray[np.uint8]
+    """(n, size, size, 3)."""
+    target: NDArray[np.uint8]
+    """(n, size, size, 3)."""
+    code: NDArray[np.float32]
+    """(n, K): the mouth code of the target."""
+
+
+class Corpus:
+    """A corpus in memory, 110 KB a sample, with the avatar it was drawn for.
+
+    Raises:
+        MediaError: the folder is no corpus, or not one of this avatar.
+    """
+
+    def __init__(self, folder: Path, avatar: Avatar) -> None:
+        self.folder, self.mask = folder, avatar.mask
+        shards = sorted(folder.glob("shard-*.npz"))
+        if not shards:
+            raise MediaError(f"{folder} holds no shards; draw a corpus with python -m models.studio.corpus.")
+        parts = [_read(shard) for shard in shards]
+        self.targets: NDArray[np.uint8] = np.concatenate([part.pop("target") for part in parts])
+        fields = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        self.frame, self.clip = fields["frame"].astype(np.int64), fields["clip"].astype(np.int64)
+        self.clip_frame = fields["clip_frame"].astype(np.int64)
+        if self.frame.max() >= len(avatar):
+            raise MediaError(
+                f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again."
+            )
+        self.code = mouth_code(fields["weights"])
+        self.size = self.targets.shape[1]
+        self.idle = np.stack([scaled_crop(avatar.crop_rgb(i), self.size) for i in range(len(avatar))])
+        self._mels: dict[int, NDArray[np.float32]] = {}
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """The samples of these indices."""
+        return Batch(self.idle[self.frame[indices]], self.targets[indices], self.code[indices])
+
+    def runs(self) -> NDArray[np.int64]:
+        """Indices at which five frames of one clip follow each other, and the clip has sound: (n,)."""
+        starts = np.arange(max(0, len(self) - SYNC_FRAMES + 1))
+        good = self.clip[starts] != _ABSENT
+        for step in range(1, SYNC_FRAMES):
+            good &= self.clip[starts + step] == self.clip[starts]
+            good &= self.clip_frame[starts + step] == self.clip_frame[starts] + step
+        heard = {int(clip): self._sound(int(clip)).is_file() for clip in np.unique(self.clip)}
+        return np.array([start for start in starts[good] if heard[int(self.clip[start])]], dtype=np.int64)
+
+    def mel(self, index: int, shift: int = 0) -> NDArray[np.float32]:
+        """The expert's mel window (80, 16) of the five frames from sample ``index`` on.
+
+        ``shift`` moves the window by that many frames; what lies outside of the clip is silence.
+        """
+        clip = int(self.clip[index])
+        if clip not in self._mels:
+            self._mels[clip] = np.load(self._sound(clip)).astype(np.float32)
+        mel = self._mels[clip]
+        start = first_column(int(self.clip_frame[index]) + shift, 0)
+        window = np.full((len(mel), WINDOW_COLUMNS), SILENCE, dtype=np.float32)
+        first, last = max(0, start), min(mel.shape[1], start + WINDOW_COLUMNS)
+        if first < last:
+            window[:, first - start : last - start] = mel[:, first:last]
+        return window
+
+    def _sound(self, clip: int) -> Path:
+        return self.folder / f"clip-{clip:05d}.npy"
+
+
+def _read(shard: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(shard) as data:
+            fields = {name: data[name] for name in ("target", "frame", "weights")}
+            for name in ("clip", "clip_frame"):
+                fields[name] = data[name] if name in data else np.full(len(data["frame"]), _ABSENT)
+    except (OSError, KeyError, ValueError) as error:
+        raise MediaError(
+            f"The shard {shard.name} is damaged; delete it and draw the corpus again."
+        ) from error
+    return fields

@@ -1,0 +1,80 @@
+"""Put a trained ear and a trained face together: one generator file.
+
+    python -m models.wav2lip.merge --ear ear.safetensors --state train/last.pt --out wav2lip.safetensors
+
+The ear is an audio encoder whose embedding is exactly [mouth code, zeros]; the decoder was trained with the
+true code in the embedding's place, so the two fit without further training.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from models.errors import CheckpointError
+from models.wav2lip.checkpoint import load_state
+from models.wav2lip.network import Generator
+from models.wav2lip.weights import GeneratorInfo, save_generator
+
+PREFIX = "audio_encoder."
+
+
+def read_ear(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """An ear's tensors, keys without the prefix ``audio_encoder.``, and its metadata.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            tensors = {name.removeprefix(PREFIX): file.get_tensor(name).float() for name in names}
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"The ear {path} is missing or damaged; train it again.") from error
+
+
+def merged(face: dict[str, Tensor], ear: dict[str, Tensor], info: GeneratorInfo) -> Generator:
+    """A generator with the face's encoder and decoder and the ear's audio encoder.
+
+    Raises:
+        CheckpointError: they are not of this width and size.
+    """
+    generator = Generator(info.width, info.size)
+    state = {name: tensor for name, tensor in face.items() if not name.startswith(PREFIX)}
+    state |= {PREFIX + name: tensor for name, tensor in ear.items()}
+    counters = {n: t for n, t in generator.state_dict().items() if not t.is_floating_point()}
+    try:
+        generator.load_state_dict(counters | state, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"Ear and face are not both of width {info.width} and size {info.size}; train them alike."
+        ) from error
+    return generator.eval()
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.merge", description=__doc__)
+    parser.add_argument("--ear", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="last.pt of the decoder's training")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--licence", default="Apache-2.0")
+    arguments = parser.parse_args()
+    state = load_state(arguments.state)
+    ear, metadata = read_ear(arguments.ear)
+    info = GeneratorInfo(
+        width=float(state["width"]),
+        size=int(state["size"]),
+        lead_columns=int(metadata.get("lead_columns", 8)),
+        colour="rgb",
+        licence=arguments.licence,
+    )
+    save_generator(arguments.out, merged(state["average"], ear, info).state_dict(), info, torch.bfloat16)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, step {state['step']}, {info}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What our own generator is trained on, beside the paper's terms in ``losses``."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.wav2lip.region import Cutout
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Factors of the terms of the generator's loss."""
+
+    edge: float = 1.0
+    """Difference of the pictures' gradients: L1 alone leaves edges soft."""
+    moved: float = 4.0
+    """How much more a pixel counts that speech changes than one that stays as in the idle frame."""
+    sync: float = 0.0
+    """The lip-sync expert's opinion; needs an expert and a corpus with sound."""
+    critic: float = 0.0
+    """The quality discriminator's opinion."""
+
+
+def pixel_weights(idle: Tensor, target: Tensor, paste: Tensor, moved: float) -> Tensor:
+    """How much each pixel of the drawn part counts, (n, 1, h, w) with mean 1 in each picture.
+
+    ``paste`` is the blend mask's share; a pixel that differs by a tenth between rest and speech counts in
+    full as moved.
+    """
+    change = (target - idle).abs().amax(dim=1, keepdim=True)
+    weights = (paste + 0.02) * (1 + moved * (10 * change).clamp(max=1))
+    return weights / weights.mean(dim=(2, 3), keepdim=True)
+
+
+def l1_and_edge(drawn: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean absolute difference of the pictures, and of their horizontal and vertical gradients."""
+    difference = drawn - target
+    l1 = (weights * difference.abs()).mean()
+    across = (weights[..., 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
+    down = (weights[..., 1:, :] * (difference[..., 1:, :] - difference[..., :-1, :]).abs()).mean()
+    return l1, across + down
+
+
+def embedding_of(code: Tensor, channels: int) -> Tensor:
+    """A mouth code (n, K) in the place of an audio embedding, (n, channels, 1, 1): the rest is zero.
+
+    Raises:
+        ValueError: the code has more controls than the embedding has channels.
+    """
+    if code.shape[1] > channels:
+        raise ValueError(f"A mouth code of {code.shape[1]} does not fit an embedding of {channels} channels.")
+    embedding = torch.zeros(len(code), channels, 1, 1, dtype=code.dtype, device=code.device)
+    embedding[:, : code.shape[1], 0, 0] = code
+    return embedding
+
+
+def canvas(whole: Tensor, drawn: Tensor, cutout: Cutout) -> Tensor:
+    """Whole crops (n, 3, size, size) with the drawn part put in."""
+    rows, columns = cutout.drawn.rows, cutout.drawn.columns
+    painted = whole.clone()
+    painted[:, :, rows.start : rows.stop, columns.start : columns.stop] = drawn
+    return painted

@@ -1,0 +1,317 @@
+"""Train the face half of our generator: what each mouth code looks like on each idle frame.
+
+    python -m models.wav2lip.train --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
+
+The true code stands in the audio embedding's place, so the way to the picture is a function and the picture
+comes out sharp; the ear, which makes the code out of sound, is trained apart. With ``--ear`` the two are
+merged into one generator file at every checkpoint. Runs may be killed at any time and resume from the last
+checkpoint in ``--out``; losses go to TensorBoard there, and sample sheets (idle, target, drawn).
+"""
+
+import argparse
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.tensorboard import SummaryWriter
+
+from models.avatar import load_avatar
+from models.wav2lip import losses, objective
+from models.wav2lip.checkpoint import load_state, save_state
+from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus
+from models.wav2lip.discriminator import QualityDiscriminator
+from models.wav2lip.merge import merged, read_ear
+from models.wav2lip.network import Generator
+from models.wav2lip.region import Cutout
+from models.wav2lip.sheets import write_sheet
+from models.wav2lip.syncnet import SyncNet
+from models.wav2lip.weights import GeneratorInfo, save_generator
+
+STATE = "last.pt"
+PATCH = (48, 96)
+"""What the critic looks at: a patch of the drawn part at full resolution."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train."""
+
+    steps: int
+    batch: int = 16
+    width: float = 0.25
+    rate: float = 2e-3
+    warmup_steps: int = 200
+    average_decay: float = 0.998
+    """Of the running average of the weights, which is what is kept in the end."""
+    held_out: int = 64
+    """Last samples of the corpus, kept from training, for the sheets."""
+    seed: int = 1
+    bfloat16: bool = True
+    checkpoint_every: int = 250
+    sheet_every: int = 500
+    weights: objective.Weights = field(default_factory=objective.Weights)
+    critic_width: float = 0.25
+
+    def rate_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine to nothing."""
+        rise = min(1.0, (step + 1) / self.warmup_steps)
+        return self.rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, step / self.steps))))
+
+
+class Trainer:
+    """A training run: networks, optimisers, and the step they are at."""
+
+    def __init__(self, corpus: Corpus, recipe: Recipe, expert: SyncNet | None = None) -> None:
+        torch.manual_seed(recipe.seed)
+        self.corpus, self.recipe, self.step = corpus, recipe, 0
+        self.cutout = Cutout.of_mask(corpus.mask, corpus.size)
+        self.paste = _paste_weights(corpus.mask, self.cutout)
+        self.generator = Generator(recipe.width, corpus.size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {n: t.detach().clone() for n, t in self.generator.state_dict().items()}
+        face = [p for n, p in self.generator.named_parameters() if not n.startswith("audio_encoder.")]
+        self.optimiser = torch.optim.AdamW(face, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=1e-4)
+        self.critic = QualityDiscriminator(recipe.critic_width) if recipe.weights.critic else None
+        self.critic_optimiser = (
+            torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98))
+            if self.critic
+            else None
+        )
+        self.expert = expert.eval().requires_grad_(False) if expert else None
+        self.runs = corpus.runs() if recipe.weights.sync else np.zeros(0, np.int64)
+        if recipe.weights.sync and (self.expert is None or not len(self.runs)):
+            raise ValueError("The sync term needs a lip-sync expert and a corpus whose clips have sound.")
+
+    def advance(self) -> dict[str, float]:
+        """One step; returns the losses."""
+        rng = np.random.default_rng((self.recipe.seed, self.step))  # the same after a resume
+        indices = self._chosen(rng)
+        batch = self.corpus.batch(indices)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate_at(self.step)
+        self.generator.train()
+        idle, target = self._part(batch.idle), self._part(batch.target)
+        drawn = self.draw(batch)
+        weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
+        l1, edge = objective.l1_and_edge(drawn, target, weights)
+        terms = {"l1": l1, "edge": edge}
+        total = l1 + self.recipe.weights.edge * edge
+        if self.expert is not None and self.recipe.weights.sync:
+            terms["sync"] = self._sync(batch, drawn, indices)
+            total = total + self.recipe.weights.sync * terms["sync"]
+        if self.critic is not None:
+            fake, real = self._patches(drawn, target, rng)
+            terms["critic"] = self._train_critic(fake.detach(), real)
+            terms["taken"] = losses.taken_for(self.critic.judge(fake), 1.0)
+            total = total + self.recipe.weights.critic * terms["taken"]
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self._update_average()
+        self.step += 1
+        return {"total": float(total.detach())} | {n: float(t.detach()) for n, t in terms.items()}
+
+    def draw(self, batch: Batch) -> Tensor:
+        """The drawn part of each sample, (n, 3, h, w), from idle frame and code."""
+        whole = _pictures(batch.idle)
+        masked = whole.clone()
+        masked[:, :, self.corpus.size // 2 :] = 0
+        face = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
+        code = torch.from_numpy(batch.code)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
+            features = self.generator.encode_face(face)[::-1]
+            cut = [self.cutout.cut(feature, level) for level, feature in enumerate(features)]
+            embedding = objective.embedding_of(code, self.generator.embedding_channels)
+            blocks, output = self.generator.face_decoder_blocks, self.generator.output_block
+            return self.cutout.decode(blocks, output, embedding, cut).float()
+
+    @torch.no_grad()
+    def sheet(self, path: Path, count: int = 8) -> None:
+        """Idle, target and drawn by the averaged weights, of held-out samples."""
+        held = min(self.recipe.held_out, len(self.corpus))
+        indices = np.linspace(len(self.corpus) - held, len(self.corpus) - 1, min(count, held)).astype(
+            np.int64
+        )
+        batch = self.corpus.batch(indices)
+        own = {n: t.clone() for n, t in self.generator.state_dict().items()}
+        self.generator.load_state_dict(self.average)
+        self.generator.eval()
+        painted = objective.canvas(_pictures(batch.idle), self.draw(batch), self.cutout)
+        self.generator.load_state_dict(own)
+        drawn = (painted * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        write_sheet(path, list(zip(batch.idle, batch.target, drawn, strict=True)))
+
+    def state(self) -> dict[str, Any]:
+        """All that a resume needs."""
+        return {
+            "step": self.step,
+            "width": self.recipe.width,
+            "size": self.corpus.size,
+            "generator": self.generator.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else None,
+            "critic_optimiser": self.critic_optimiser.state_dict() if self.critic_optimiser else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken. A critic that the state lacks begins anew."""
+        self.step = int(state["step"])
+        self.generator.load_state_dict(state["generator"])
+        self.average = {n: t.clone() for n, t in state["average"].items()}
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.critic and self.critic_optimiser and state["critic"]:
+            self.critic.load_state_dict(state["critic"])
+            self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+
+    def _chosen(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        train = max(1, len(self.corpus) - self.recipe.held_out)
+        if not self.recipe.weights.sync:
+            return rng.integers(0, train, self.recipe.batch)
+        clips = max(1, self.recipe.batch // SYNC_FRAMES)
+        starts = rng.choice(self.runs[self.runs + SYNC_FRAMES <= train], clips)
+        return (starts[:, None] + np.arange(SYNC_FRAMES)).reshape(-1)
+
+    def _part(self, pictures: NDArray[np.uint8]) -> Tensor:
+        rows, columns = self.cutout.drawn.rows, self.cutout.drawn.columns
+        return _pictures(pictures)[:, :, rows.start : rows.stop, columns.start : columns.stop]
+
+    def _sync(self, batch: Batch, drawn: Tensor, indices: NDArray[np.int64]) -> Tensor:
+        """The expert sees 96 pixel crops, so ours are halved."""
+        assert self.expert is not None
+        painted = objective.canvas(_pictures(batch.idle), drawn, self.cutout)
+        small = functional.interpolate(painted, size=96, mode="area")
+        clips = small.unflatten(0, (-1, SYNC_FRAMES)).transpose(1, 2)  # type: ignore[no-untyped-call]
+        mels = np.stack([self.corpus.mel(int(index)) for index in indices[::SYNC_FRAMES]])
+        return losses.sync_loss(self.expert, torch.from_numpy(mels)[:, None], clips)
+
+    def _patches(self, drawn: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The same patch of both, anywhere in the drawn part; small parts are padded with black."""
+        height, width = drawn.shape[2:]
+        pad = (0, max(0, PATCH[1] - width), 0, max(0, PATCH[0] - height))
+        top = int(rng.integers(0, max(1, height - PATCH[0] + 1)))
+        left = int(rng.integers(0, max(1, width - PATCH[1] + 1)))
+        at = (..., slice(top, top + PATCH[0]), slice(left, left + PATCH[1]))
+        return functional.pad(drawn, pad)[at], functional.pad(target, pad)[at]
+
+    def _train_critic(self, fake: Tensor, real: Tensor) -> Tensor:
+        assert self.critic is not None
+        assert self.critic_optimiser is not None
+        loss = losses.taken_for(self.critic.judge(real), 1.0) + losses.taken_for(self.critic.judge(fake), 0.0)
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        (loss / 2).backward()  # type: ignore[no-untyped-call]
+        self.critic_optimiser.step()
+        return loss.detach() / 2
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.recipe.average_decay, (1 + self.step) / (10 + self.step))
+        for name, tensor in self.generator.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 1 - decay)
+            else:
+                self.average[name].copy_(tensor)
+
+
+def run(
+    corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None, ear: Path | None = None
+) -> Trainer:
+    """Train to ``recipe.steps``, from the last checkpoint in ``out`` if there is one."""
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(corpus, recipe, expert)
+    if (out / STATE).is_file():
+        trainer.restore(load_state(out / STATE))
+        print(f"resumed at step {trainer.step}", flush=True)
+    with SummaryWriter(str(out / "log"), purge_step=trainer.step) as writer:
+        for step, terms in _steps(trainer):
+            for name, value in terms.items():
+                writer.add_scalar(f"loss/{name}", value, step)
+            if step % 50 == 0:
+                print(f"step {step} " + " ".join(f"{n} {v:.4f}" for n, v in terms.items()), flush=True)
+            if step % recipe.sheet_every == 0 or step == recipe.steps:
+                trainer.sheet(out / f"sheet-{step:06d}.png")
+            if step % recipe.checkpoint_every == 0 or step == recipe.steps:
+                save_state(out / STATE, trainer.state())
+                if ear is not None:
+                    export(trainer, ear, out / "wav2lip.safetensors")
+    return trainer
+
+
+def export(trainer: Trainer, ear: Path, path: Path) -> None:
+    """Merge the averaged face with an ear into one generator file."""
+    tensors, metadata = read_ear(ear)
+    info = GeneratorInfo(
+        width=trainer.recipe.width,
+        size=trainer.corpus.size,
+        lead_columns=int(metadata.get("lead_columns", 8)),
+        colour="rgb",
+        licence="Apache-2.0",
+    )
+    save_generator(path, merged(trainer.average, tensors, info).state_dict(), info)
+
+
+def _steps(trainer: Trainer) -> Iterator[tuple[int, dict[str, float]]]:
+    while trainer.step < trainer.recipe.steps:
+        terms = trainer.advance()
+        if not math.isfinite(terms["total"]):
+            raise FloatingPointError(f"The loss is {terms['total']} at step {trainer.step}: lower the rate.")
+        yield trainer.step, terms
+
+
+def _pictures(pictures: NDArray[np.uint8]) -> Tensor:
+    """(n, h, w, 3) uint8 -> (n, 3, h, w) in [0, 1]."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+def _paste_weights(mask: NDArray[np.uint8], cutout: Cutout) -> Tensor:
+    scaled = functional.interpolate(
+        torch.from_numpy(mask.astype(np.float32) / 255)[None, None],
+        size=cutout.size,
+        mode="bilinear",
+        antialias=True,
+    )
+    rows, columns = cutout.drawn.rows, cutout.drawn.columns
+    return scaled[:, :, rows.start : rows.stop, columns.start : columns.stop]
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.train", description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--avatar", type=Path, required=True, help="the avatar's folder")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--ear", type=Path, help="safetensors of an audio encoder, to merge with")
+    parser.add_argument("--expert", type=Path, help="expert.pt of train_syncnet, for the sync term")
+    parser.add_argument("--sync", type=float, default=0.0, help="weight of the sync term, e.g. 0.03")
+    parser.add_argument("--critic", type=float, default=0.0, help="weight of the critic's term, e.g. 0.005")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    expert = None
+    if arguments.expert:
+        state = load_state(arguments.expert)
+        expert = SyncNet(float(state["width"]))
+        expert.load_state_dict(state["expert"])
+    recipe = Recipe(
+        steps=arguments.steps,
+        batch=arguments.batch,
+        rate=arguments.rate,
+        width=arguments.width,
+        weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
+    )
+    corpus = Corpus(arguments.corpus, load_avatar(arguments.avatar))
+    run(corpus, recipe, arguments.out, expert, arguments.ear)
+
+
+if __name__ == "__main__":
+    main()

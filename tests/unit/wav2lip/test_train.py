@@ -1,0 +1,184 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models.engine import RenderRequest
+from models.errors import CheckpointError, MediaError
+from models.wav2lip import objective, train, train_syncnet
+from models.wav2lip.checkpoint import load_state, save_state
+from models.wav2lip.corpus import Corpus
+from models.wav2lip.engine import load_engine
+from models.wav2lip.layers import audio_encoder
+from models.wav2lip.syncnet import SyncNet
+from models.wav2lip.train import Recipe, Trainer
+from tests.unit.wav2lip.avatars import soft_avatar
+from tests.unit.wav2lip.corpora import small_corpus, write_corpus
+
+ROOT = Path(__file__).parents[3]
+
+
+def recipe(steps: int, **changes: object) -> Recipe:
+    settings = {"batch": 4, "width": 0.125, "warmup_steps": 5, "checkpoint_every": 4, "held_out": 8}
+    return Recipe(steps=steps, **(settings | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> object:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus")
+    write_corpus(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    path = tmp_path_factory.mktemp("spoken")
+    write_corpus(path, samples=40, clips=True)
+    return small_corpus(path)
+
+
+def test_the_picture_comes_to_follow_the_code(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(small_corpus(folder), recipe(60))
+    first = [trainer.advance()["total"] for _ in range(5)]
+    for _ in range(50):
+        terms = trainer.advance()
+    assert set(terms) == {"total", "l1", "edge"}
+    assert terms["total"] < 0.75 * np.mean(first)
+    trainer.generator.eval()
+    batch = trainer.corpus.batch(np.array([0, 0]))
+    batch.code[:, 0] = 0.0, 1.0
+    with torch.no_grad():
+        shut, wide = trainer.draw(batch)
+    assert (shut - wide).abs().mean() > 0.01
+    trainer.sheet(tmp_path / "sheet.png", count=3)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (3 * 192, 3 * 192, 3)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from models.wav2lip.train import run
+from tests.unit.wav2lip.corpora import small_corpus
+from tests.unit.wav2lip.test_train import recipe
+torch.set_num_threads(1)
+run(small_corpus(Path(sys.argv[1])), recipe(1000), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    last = tmp_path / "out" / train.STATE
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "out")], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not last.is_file() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = int(load_state(last)["step"])
+    assert step % 4 == 0
+    # The rate falls towards the last step, so both go on by the killed run's recipe, to the same step.
+    resumed, straight = (Trainer(small_corpus(folder), recipe(1000)) for _ in range(2))
+    resumed.restore(load_state(last))
+    assert resumed.step == step
+    for trainer in (resumed, straight):
+        while trainer.step < step + 3:
+            trainer.advance()
+    for name, tensor in straight.average.items():
+        assert torch.equal(tensor, resumed.average[name]), name
+
+
+def test_run_stops_at_its_last_step_and_begins_there_again(folder: Path, tmp_path: Path) -> None:
+    trainer = train.run(small_corpus(folder), recipe(3), tmp_path)
+    assert (trainer.step, int(load_state(tmp_path / train.STATE)["step"])) == (3, 3)
+    assert (tmp_path / "sheet-000003.png").is_file()
+    assert list((tmp_path / "log").iterdir())
+    assert train.run(small_corpus(folder), recipe(4), tmp_path).step == 4
+
+
+def test_critic_and_sync_terms_teach_too(spoken: Corpus) -> None:
+    weights = objective.Weights(sync=0.03, critic=0.05)
+    with pytest.raises(ValueError, match="expert"):
+        Trainer(spoken, recipe(5, weights=weights))
+    with_terms = Trainer(spoken, recipe(5, batch=10, weights=weights), SyncNet(0.125))
+    without = Trainer(spoken, recipe(5, batch=10, weights=objective.Weights(sync=1e-12)), SyncNet(0.125))
+    assert with_terms.critic is not None
+    before = [p.detach().clone() for p in with_terms.critic.parameters()]
+    terms, plain = with_terms.advance(), without.advance()
+    assert set(terms) == {"total", "l1", "edge", "sync", "critic", "taken"}
+    assert terms["l1"] == plain["l1"]
+    assert any(not torch.equal(b, p) for b, p in zip(before, with_terms.critic.parameters(), strict=True))
+    # AdamW's steps have the gradient's sign: other signs mean that the terms reached the weights.
+    pairs = zip(with_terms.generator.parameters(), without.generator.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    with_terms.restore(with_terms.state())
+    assert np.isfinite(with_terms.advance()["total"])
+
+
+def test_the_expert_learns_which_sound_belongs(spoken: Corpus, tmp_path: Path) -> None:
+    expert = train_syncnet.Recipe(steps=30, batch=8, width=0.125, checkpoint_every=10)
+    trainer = train_syncnet.ExpertTrainer(spoken, expert)
+    found = [trainer.advance() for _ in range(30)]
+    assert np.mean(found[-5:]) < 0.9 * np.mean(found[:3])
+    save_state(tmp_path / train_syncnet.STATE, trainer.state())
+    assert train_syncnet.run(spoken, expert, tmp_path).step == 30
+
+
+def test_ear_and_face_merge_into_an_engine(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    ear = audio_encoder(0.125).eval()
+    tensors = {f"audio_encoder.{n}": t for n, t in ear.state_dict().items() if t.is_floating_point()}
+    save_file(tensors, tmp_path / "ear.safetensors", metadata={"lead_columns": "6"})
+    train.run(small_corpus(folder), recipe(2), tmp_path / "out", ear=tmp_path / "ear.safetensors")
+    engine = load_engine(tmp_path / "out" / "wav2lip.safetensors")
+    assert engine.window.lead_columns == 6
+    prepared = engine.prepare(soft_avatar(frames=4))
+    request = RenderRequest(prepared, None, 1, np.zeros((80, 16), np.float32), np.zeros(640, np.float32))
+    (crop,) = engine.render([request])
+    assert crop.std() > 1
+    other = {n: t for n, t in audio_encoder(0.25).state_dict().items() if t.is_floating_point()}
+    save_file(other, tmp_path / "ear.safetensors")
+    with pytest.raises(CheckpointError, match="width"):
+        train.export(Trainer(small_corpus(folder), recipe(2)), tmp_path / "ear.safetensors", tmp_path / "x")
+
+
+def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="no shards"):
+        small_corpus(tmp_path)
+    (tmp_path / "shard-00000.npz").write_bytes(b"damaged")
+    with pytest.raises(MediaError, match="damaged"):
+        small_corpus(tmp_path)
+    with pytest.raises(MediaError, match="idle loop"):
+        Corpus(folder, soft_avatar(frames=2))
+
+
+def test_a_damaged_state_says_so(tmp_path: Path) -> None:
+    save_state(tmp_path / "s.pt", {"step": 1})
+    (tmp_path / "s.pt").write_bytes((tmp_path / "s.pt").read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_state(tmp_path / "s.pt")
+
+
+def test_code_takes_the_embeddings_place() -> None:
+    embedding = objective.embedding_of(torch.full((2, 3), 0.5), 8)
+    assert embedding.shape == (2, 8, 1, 1)
+    assert (embedding[:, :3] == 0.5).all()
+    assert (embedding[:, 3:] == 0).all()
+    with pytest.raises(ValueError, match="fit"):
+        objective.embedding_of(torch.zeros(1, 9), 8)
