@@ -62,9 +62,7 @@ def save_avatar(
             "fps": fps,
             "width": width,
             "height": height,
-            "sha256": {
-                path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(aside.iterdir())
-            },
+            "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(aside.iterdir())},
             "boxes": boxes.tolist(),
         }
         (aside / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")

@@ -66,9 +66,7 @@ def read_speech(path: Path) -> Speech:
             frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
             frames += resampler.resample(None)
     except (av.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{path} cannot be read as sound ({error}); name a sound file FFmpeg knows."
-        ) from error
+        raise MediaError(f"{path} cannot be read as sound ({error}); name a sound file FFmpeg knows.") from error
     pieces = [frame.to_ndarray()[0] for frame in frames if frame.samples]
     pcm = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
     if not len(pcm):
@@ -183,9 +181,7 @@ class Recording:
 class Client:
     """One session: ``connect``, let it run, ``close``."""
 
-    def __init__(
-        self, http: aiohttp.ClientSession, url: str, speech: Speech, keep_pictures: bool = False
-    ) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, speech: Speech, keep_pictures: bool = False) -> None:
         self._http = http
         self._url = url.rstrip("/")
         self.recording = Recording(keep_pictures)
@@ -232,9 +228,7 @@ class Client:
                 answer = await response.json(content_type=None)
                 if response.status != 200 or not isinstance(answer, dict) or "sdp" not in answer:
                     said = answer.get("error") if isinstance(answer, dict) else None
-                    raise ClientError(
-                        f"{self._url}/offer answered {response.status}: {said or 'no description'}"
-                    )
+                    raise ClientError(f"{self._url}/offer answered {response.status}: {said or 'no description'}")
                 return answer
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ClientError(

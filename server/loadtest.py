@@ -51,17 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server's address (%(default)s)")
     parser.add_argument("--sessions", type=int, default=1, help="sessions at once (%(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=30.0, help="length of the steady part, s (%(default)s)"
-    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the steady part, s (%(default)s)")
     parser.add_argument("--audio", type=Path, required=True, help="speech to send, over and over")
     parser.add_argument("--avatar", help="ask for this avatar (the server's default)")
-    parser.add_argument(
-        "--engine", help="ask for this engine (the server's default); 'probe' measures the A/V skew"
-    )
-    parser.add_argument(
-        "--ramp-s", type=float, default=0.5, help="from one session to the next, s (%(default)s)"
-    )
+    parser.add_argument("--engine", help="ask for this engine (the server's default); 'probe' measures the A/V skew")
+    parser.add_argument("--ramp-s", type=float, default=0.5, help="from one session to the next, s (%(default)s)")
     parser.add_argument("--server-pid", type=int, help="the server's process (asked of a local server)")
     parser.add_argument("--json", type=Path, help="write the report to this file")
 
@@ -174,9 +168,7 @@ class _LoadTest:
             self._notes.append("Interrupted: the figures are of the part until then.")
         sessions = []
         for client in clients:
-            one = await asyncio.to_thread(
-                figures, client.recording, self._speech, client.track.send_times_s, steady
-            )
+            one = await asyncio.to_thread(figures, client.recording, self._speech, client.track.send_times_s, steady)
             one.errors[:0] = client.errors
             sessions.append(one)
         return self._report(sessions, load, steady)
@@ -262,9 +254,7 @@ class _LoadTest:
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
             return None
 
-    def _report(
-        self, sessions: list[Figures], load: HostLoad, steady: tuple[float, float] | None
-    ) -> dict[str, Any]:
+    def _report(self, sessions: list[Figures], load: HostLoad, steady: tuple[float, float] | None) -> dict[str, Any]:
         errors = [f"Session {n}: {error}" for n, one in enumerate(sessions, 1) for error in one.errors]
         lag_ms = percentile(self._lags_ms, 99)
         notes = self._notes + load.notes

@@ -197,9 +197,7 @@ def _window_delay(
     if not within.any():
         return None
     # Arrival of the stream's position 0, had this window's mean delay been the rule.
-    arrival_origin_s = float(
-        np.mean(stretch.packet_arrivals_s[within] - stretch.packet_positions[within] / RATE_HZ)
-    )
+    arrival_origin_s = float(np.mean(stretch.packet_arrivals_s[within] - stretch.packet_positions[within] / RATE_HZ))
     arrival_s = arrival_origin_s + position / RATE_HZ
     frame = round(SENT_FRAME_S * RATE_HZ)
     # A loop longer than the search has each sound once in it.

@@ -65,15 +65,11 @@ def figures(
     _measure_pace(result, recording, steady)
     stretches = decode_sound(recording)
     sent = np.asarray(send_times_s, np.float64)
-    _measure_delay(
-        result, [delay for one in stretches for delay in delays(speech.loop, sent, one)], stretches
-    )
+    _measure_delay(result, [delay for one in stretches for delay in delays(speech.loop, sent, one)], stretches)
     if recording.keep_pictures:
         _measure_skew(result, recording, stretches)
     else:
-        result.notes.append(
-            "Skew is not measured: run with --engine probe, whose pictures show the sound's level."
-        )
+        result.notes.append("Skew is not measured: run with --engine probe, whose pictures show the sound's level.")
     return result
 
 
@@ -82,9 +78,7 @@ def _measure_pace(result: Figures, recording: Recording, steady: tuple[float, fl
     pace = frame_pace(arrivals, *steady)
     if pace is None:
         result.errors.append("Fewer than two video frames came in the steady part; look at the server's log.")
-        result.fps_mean = float(((arrivals >= steady[0]) & (arrivals < steady[1])).sum()) / (
-            steady[1] - steady[0]
-        )
+        result.fps_mean = float(((arrivals >= steady[0]) & (arrivals < steady[1])).sum()) / (steady[1] - steady[0])
         return
     for name, value in asdict(pace).items():
         setattr(result, name, value)

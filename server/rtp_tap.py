@@ -37,9 +37,7 @@ class RtpTap(JitterBuffer):
         ``on_frame(frame)``: the encoded video frame, complete; its ``timestamp`` is the RTP timestamp.
         """
         if not hasattr(receiver, _JITTER_BUFFER):
-            raise RuntimeError(
-                "This aiortc has no receiver jitter buffer to tap; install aiortc 1.14 to 1.16."
-            )
+            raise RuntimeError("This aiortc has no receiver jitter buffer to tap; install aiortc 1.14 to 1.16.")
         self._video = video
         super().__init__(capacity=_CAPACITY, is_video=True)
         self._on_packet = on_packet

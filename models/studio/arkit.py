@@ -41,3 +41,14 @@ def weights(**values: float) -> NDArray[np.float32]:
         for full_name in [name] if name in INDEX else [name + "Left", name + "Right"]:
             vector[INDEX[full_name]] = value
     return vector
+
+
+def columns(control: str) -> tuple[int, ...]:
+    """Columns of a control: one for ``jawOpen``, left and right for a merged one such as ``mouthSmile``.
+
+    Raises:
+        KeyError: no such shape.
+    """
+    if control in INDEX:
+        return (INDEX[control],)
+    return (INDEX[control + "Left"], INDEX[control + "Right"])

@@ -70,9 +70,7 @@ def _blend(
 
 
 @compiled
-def _push_out(
-    out: Floats, vertices: Ints, centre: Floats, radius: float
-) -> None:  # pragma: no cover - compiled
+def _push_out(out: Floats, vertices: Ints, centre: Floats, radius: float) -> None:  # pragma: no cover - compiled
     for entry in range(len(vertices)):
         vertex = vertices[entry]
         x, y = out[vertex, 0] - centre[0], out[vertex, 1] - centre[1]
@@ -170,9 +168,7 @@ class Head:
         self.parts["skin"].scalp = scalp_mask(vertices[skin], skull)
         self._colour_skin()
 
-    def _add_skin(
-        self, vertices: Floats, triangles: Ints, rest: Floats, masks: Floats, deltas: Floats
-    ) -> None:
+    def _add_skin(self, vertices: Floats, triangles: Ints, rest: Floats, masks: Floats, deltas: Floats) -> None:
         part = Part(vertices, triangles, Material.SKIN, np.zeros_like(vertices), rest=rest)
         part.lips, part.inside = masks[0], masks[1]
         self.parts["skin"] = part
@@ -211,12 +207,10 @@ class Head:
         sizes = np.cumsum([0] + [len(self.parts[name].vertices) for name in names])
         self.offset = {name: int(start) for name, start in zip(names, sizes[:-1], strict=True)}
         self.vertices = np.concatenate([self.parts[name].vertices for name in names])
-        self.triangles = np.concatenate(
-            [self.parts[name].triangles + self.offset[name] for name in names]
-        ).astype(np.int32)
-        kinds = [
-            (int(part.material), len(part.vertices), len(part.triangles)) for part in self.parts.values()
-        ]
+        self.triangles = np.concatenate([self.parts[name].triangles + self.offset[name] for name in names]).astype(
+            np.int32
+        )
+        kinds = [(int(part.material), len(part.vertices), len(part.triangles)) for part in self.parts.values()]
         self.material = np.concatenate([np.full(n, k, np.uint8) for k, n, _ in kinds])
         self.triangle_material = np.concatenate([np.full(t, k, np.uint8) for k, _, t in kinds])
         self.moving_vertices = self.offset["clothes"]
@@ -267,9 +261,7 @@ class Head:
     def eye_normals_source(self) -> dict[str, slice]:
         """Where each eye lies in the merged mesh."""
         return {
-            f"eye{i}": slice(
-                self.offset[f"eye{i}"], self.offset[f"eye{i}"] + len(self.parts[f"eye{i}"].vertices)
-            )
+            f"eye{i}": slice(self.offset[f"eye{i}"], self.offset[f"eye{i}"] + len(self.parts[f"eye{i}"].vertices))
             for i in range(2)
         }
 

@@ -134,9 +134,7 @@ def rasterise(
             low, high = _narrow(lowest - ax, highest - ax, u0, du)
             low, high = _narrow(low, high, v0, dv)
             low, high = _narrow(low, high, 1 - u0 - v0, -du - dv)
-            for x in range(
-                max(int(np.ceil(low + ax - 0.5)), left), min(int(np.floor(high + ax - 0.5)), right - 1) + 1
-            ):
+            for x in range(max(int(np.ceil(low + ax - 0.5)), left), min(int(np.floor(high + ax - 0.5)), right - 1) + 1):
                 px = x + 0.5 - ax
                 u, v = u0 + du * px, v0 + dv * px
                 z = z0 + u * z1 + v * z2
@@ -363,9 +361,7 @@ def depth_map(screen: Doubles, triangles: Ints, skip: Bytes, depth: Floats) -> N
             low, high = _narrow(lowest - ax, highest - ax, u0, du)
             low, high = _narrow(low, high, v0, dv)
             low, high = _narrow(low, high, 1 - u0 - v0, -du - dv)
-            for x in range(
-                max(int(np.ceil(low + ax - 0.5)), 0), min(int(np.floor(high + ax - 0.5)), wide_px - 1) + 1
-            ):
+            for x in range(max(int(np.ceil(low + ax - 0.5)), 0), min(int(np.floor(high + ax - 0.5)), wide_px - 1) + 1):
                 px = x + 0.5 - ax
                 z = z0 + (u0 + du * px) * z1 + (v0 + dv * px) * z2
                 if z > depth[y, x]:

@@ -113,9 +113,7 @@ def subdivision(vertex_count: int, quads: NDArray[np.integer]) -> tuple[sp.csr_m
     to_vertex = sp.diags((~rim).astype(float)) @ smooth + sp.diags(rim.astype(float)) @ on_rim
     face_ids = vertex_count + n_edges + np.arange(n_faces)
     children = [
-        np.stack(
-            [quads[:, k], vertex_count + edge_of[:, k], face_ids, vertex_count + edge_of[:, (k - 1) % 4]], 1
-        )
+        np.stack([quads[:, k], vertex_count + edge_of[:, k], face_ids, vertex_count + edge_of[:, (k - 1) % 4]], 1)
         for k in range(4)
     ]
     return sp.vstack([to_vertex, to_edge, to_face]).tocsr(), np.stack(children, 1).reshape(-1, 4)

@@ -49,9 +49,7 @@ class Stage:
         weights = idle.weights if mouth is None else talking_weights(idle.weights, mouth)
         return self.head.pose(weights, idle.gaze), idle
 
-    def _draw(
-        self, frame: int, mouth: NDArray[np.float32] | None, window: Window | None
-    ) -> NDArray[np.uint8]:
+    def _draw(self, frame: int, mouth: NDArray[np.float32] | None, window: Window | None) -> NDArray[np.uint8]:
         pose, idle = self.pose(frame, mouth)
         return self.renderer.render(pose, idle.head_rotation, window, idle.breath)
 

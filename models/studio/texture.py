@@ -64,19 +64,12 @@ def _brow_strokes(size: int, width: float, seed: int) -> Array:
             along = rng.uniform(0, 1)
             x = 0.125 + 0.50 * along
             middle = 7.505 + 0.20 * (x - 0.12) - 1.9 * max(x - 0.36, 0) ** 2
-            half = (
-                0.034
-                * width
-                * (1 - 0.72 * max(along - 0.35, 0) / 0.65)
-                * (0.30 + 0.70 * min(along / 0.22, 1))
-            )
+            half = 0.034 * width * (1 - 0.72 * max(along - 0.35, 0) / 0.65) * (0.30 + 0.70 * min(along / 0.22, 1))
             across = rng.normal() * 0.45
             if abs(across) > 1:
                 continue
             y = middle + half * across - 0.006
-            angle = (
-                np.deg2rad(58 - 50 * min(along / 0.35, 1) - 14 * along - 16 * across) + rng.normal() * 0.10
-            )
+            angle = np.deg2rad(58 - 50 * min(along / 0.35, 1) - 14 * along - 16 * across) + rng.normal() * 0.10
             length = (0.050 - 0.012 * along) * rng.uniform(0.7, 1.2)
             end = (x + np.cos(angle) * length, y + np.sin(angle) * length)
             shade = float(rng.uniform(0.45, 1.0))

@@ -61,9 +61,7 @@ class Corpus:
         self.frame, self.clip = fields["frame"].astype(np.int64), fields["clip"].astype(np.int64)
         self.clip_frame = fields["clip_frame"].astype(np.int64)
         if self.frame.max() >= len(avatar):
-            raise MediaError(
-                f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again."
-            )
+            raise MediaError(f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again.")
         self.code = mouth_code(fields["weights"])
         self.size = self.targets.shape[1]
         self.idle = np.stack([scaled_crop(avatar.crop_rgb(i), self.size) for i in range(len(avatar))])
@@ -113,7 +111,5 @@ def _read(shard: Path) -> dict[str, NDArray[np.generic]]:
             for name in ("clip", "clip_frame"):
                 fields[name] = data[name] if name in data else np.full(len(data["frame"]), _ABSENT)
     except (OSError, KeyError, ValueError) as error:
-        raise MediaError(
-            f"The shard {shard.name} is damaged; delete it and draw the corpus again."
-        ) from error
+        raise MediaError(f"The shard {shard.name} is damaged; delete it and draw the corpus again.") from error
     return fields

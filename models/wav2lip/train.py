@@ -79,9 +79,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(face, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=1e-4)
         self.critic = QualityDiscriminator(recipe.critic_width) if recipe.weights.critic else None
         self.critic_optimiser = (
-            torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98))
-            if self.critic
-            else None
+            torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98)) if self.critic else None
         )
         self.expert = expert.eval().requires_grad_(False) if expert else None
         self.runs = corpus.runs() if recipe.weights.sync else np.zeros(0, np.int64)
@@ -135,9 +133,7 @@ class Trainer:
     def sheet(self, path: Path, count: int = 8) -> None:
         """Idle, target and drawn by the averaged weights, of held-out samples."""
         held = min(self.recipe.held_out, len(self.corpus))
-        indices = np.linspace(len(self.corpus) - held, len(self.corpus) - 1, min(count, held)).astype(
-            np.int64
-        )
+        indices = np.linspace(len(self.corpus) - held, len(self.corpus) - 1, min(count, held)).astype(np.int64)
         batch = self.corpus.batch(indices)
         own = {n: t.clone() for n, t in self.generator.state_dict().items()}
         self.generator.load_state_dict(self.average)
@@ -219,9 +215,7 @@ class Trainer:
                 self.average[name].copy_(tensor)
 
 
-def run(
-    corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None, ear: Path | None = None
-) -> Trainer:
+def run(corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None, ear: Path | None = None) -> Trainer:
     """Train to ``recipe.steps``, from the last checkpoint in ``out`` if there is one."""
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(corpus, recipe, expert)

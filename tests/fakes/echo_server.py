@@ -78,9 +78,7 @@ class Echo:
         out.pts, out.time_base = pts, Fraction(1, RATE_HZ)
         leaves_s = arrival_s + self.delay_s
         self.audio.queue.put_nowait((leaves_s, out))
-        sound = (
-            self.decoder.decode(av.Packet(packet.payload))[0].to_ndarray().reshape(-1, 2).mean(axis=1) / 32768
-        )
+        sound = self.decoder.decode(av.Packet(packet.payload))[0].to_ndarray().reshape(-1, 2).mean(axis=1) / 32768
         if self.half is None:
             self.half, self.half_leaves_s = sound, leaves_s
             return

@@ -85,9 +85,7 @@ def test_finds_an_early_picture_and_a_stall(speech: Path, tmp_path: Path) -> Non
     options = ["--seconds", "9", "--engine", "probe", "--json", str(out)]
     with echo_server(delay_ms=320, skew_ms=-80, stall_at_s=7.5, stall_s=1) as (url, pid):
         extra = ["--server-pid", str(pid)]
-        done = subprocess.run(
-            command(url, speech, *options, *extra), capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(command(url, speech, *options, *extra), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     (one,) = json.loads(out.read_text())["sessions"]
     assert one["delay_ms_p50"] == pytest.approx(320 + ENCODER_LOOKAHEAD_MS, abs=10)

@@ -1,0 +1,44 @@
+"""Which voices speak the corpora, and which are held back to judge by."""
+
+import numpy as np
+
+from models.studio.speech import Prosody
+
+HIBARI = "hibari:heart"
+LANGUAGES: dict[str, str] = {
+    "en-us": "en", "en-gb-x-rp": "en", "en-gb-scotland": "en", "de": "de", "fr": "fr", "es": "es", "it": "it",
+    "pt": "pt", "pl": "pl", "nl": "nl", "cmn-latn-pinyin": "cmn", "ru": "ru", "ja": "ja",
+}  # fmt: skip
+"""espeak-ng voice -> language of its sentences."""
+_WEIGHTS = (6, 3, 2, 3, 2, 2, 2, 1.5, 1.5, 1.5, 2, 1.5, 1)
+VARIANTS = (
+    "m1", "m3", "m4", "m5", "m6", "m8", "f1", "adam", "Alex", "Andy", "Andrea", "belinda", "anika", "shelby",
+    "steph", "klatt4", "rob", "sandro", "zac",
+)  # fmt: skip
+"""Variants without echo: an echo blurs the moment of a closure."""
+HELD_OUT = ("m7", "Annie")
+"""Variants no training ever hears."""
+FLITE = ("flite:awb", "flite:kal16", "flite:rms")
+FLITE_SHARE = 0.4
+FLITE_HELD_OUT = "flite:slt"
+
+
+def language_of(voice: str) -> str:
+    """The language of ``espeak:de+f2`` is ``de``; flite and hibari speak English."""
+    maker, _, name = voice.partition(":")
+    return LANGUAGES.get(name.split("+")[0], "en") if maker == "espeak" else "en"
+
+
+def random_voice(rng: np.random.Generator, held_out: bool = False) -> str:
+    """A voice to train on; an espeak-ng one of ``HELD_OUT`` if asked."""
+    if not held_out and rng.random() < FLITE_SHARE:
+        return str(rng.choice(FLITE))
+    weights = np.array(_WEIGHTS) / sum(_WEIGHTS)
+    name = str(rng.choice(list(LANGUAGES), p=weights))
+    return f"espeak:{name}+{rng.choice(HELD_OUT if held_out else VARIANTS)}"
+
+
+def random_prosody(rng: np.random.Generator) -> Prosody:
+    """Pace and pitch over the whole range that still sounds like speech."""
+    pace = int(np.clip(rng.normal(165, 30), 105, 260))
+    return Prosody(pace, int(rng.integers(15, 86)), int(rng.integers(20, 81)))

@@ -1,0 +1,139 @@
+"""Train the ear: the generator's audio encoder, alone, from mel windows to mouth codes.
+
+    python -m models.wav2lip.train_ear --corpus ear.npz --held-out held.npz --out ear.safetensors --steps 3000
+
+The embedding's first K channels are the mouth code, the others zero, so an ear fits any face trained on true
+codes. A plain squared error shrinks what it is unsure of, so a concordance term (L. Lin, "A concordance
+correlation coefficient to evaluate reproducibility", 1989) keeps the amplitude. Resumes from ``--out``'s
+``.state.pt`` after a kill.
+"""
+
+import argparse
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models.audio.mel import SILENCE
+from models.wav2lip.network import Generator
+from models.wav2lip.windows import WINDOW_COLUMNS
+
+LEAD_COLUMNS = 8
+BATCH = 256
+PEAK_RATE = 1.5e-3
+
+
+class EarCorpus:
+    """Mel windows and codes of a file of ``models.studio.ear_corpus``, in memory."""
+
+    def __init__(self, path: Path, lead_columns: int) -> None:
+        with np.load(path) as data:
+            mel, self.code = data["mel"], torch.from_numpy(data["code"].astype(np.float32))
+            self.starts, self.names = data["starts"], [str(name) for name in data["names"]]
+        self.lead = lead_columns
+        margin = np.full((len(mel), 2 * WINDOW_COLUMNS), SILENCE, dtype=np.float16)
+        self.mel = np.concatenate([margin, mel, margin], axis=1)
+
+    def windows(self, frames: NDArray[np.int64]) -> Tensor:
+        """(n, 1, 80, 16) of these frames."""
+        first = self.starts[frames] - self.lead + 2 * WINDOW_COLUMNS
+        columns = first[:, np.newaxis] + np.arange(WINDOW_COLUMNS)
+        return torch.from_numpy(self.mel[:, columns].transpose(1, 0, 2)[:, np.newaxis].astype(np.float32))
+
+
+def loss_of(embedding: Tensor, code: Tensor) -> Tensor:
+    """Absolute error (more at closures), concordance per control, and silence in the unused channels."""
+    controls = code.shape[1]
+    heard, unused = embedding[:, :controls], embedding[:, controls:]
+    weight = 1.0 + 2.0 * (code[:, :1] < 0.03)
+    error = (weight * (heard - code).abs()).mean()
+    covariance = ((heard - heard.mean(0)) * (code - code.mean(0))).mean(0)
+    spread = heard.var(0, unbiased=False) + code.var(0, unbiased=False) + (heard.mean(0) - code.mean(0)) ** 2
+    concordance = 2 * covariance / (spread + 1e-4)
+    return 4.0 * error + (1.0 - concordance).mean() + unused.mean()
+
+
+@torch.no_grad()
+def judge(encoder: nn.Module, corpus: EarCorpus) -> dict[str, float]:
+    """Correlation and amplitude of the opening, mean correlation of all controls, closure recall."""
+    encoder.eval()
+    frames = np.arange(len(corpus.code))
+    heard = torch.cat([encoder(corpus.windows(part)).flatten(1) for part in np.array_split(frames, 40)])
+    ours, true = heard[:, : corpus.code.shape[1]].numpy(), corpus.code.numpy()
+    each = [float(np.corrcoef(a, b)[0, 1]) for a, b in zip(ours.T, true.T, strict=True) if b.std() > 1e-3 and a.std() > 0]
+    spoken = np.convolve(true[:, 0] > 0.1, np.ones(9), "same") > 0
+    shut = (true[:, 0] < 0.03) & (true[:, corpus.names.index("mouthPress")] > 0.25) & spoken
+    near = np.minimum(ours[:, 0], np.minimum(np.roll(ours[:, 0], 1), np.roll(ours[:, 0], -1)))
+    return {
+        "jaw_correlation": float(np.corrcoef(ours[:, 0], true[:, 0])[0, 1]),
+        "mean_correlation": float(np.mean(each)),
+        "jaw_amplitude": float(ours[:, 0].std() / true[:, 0].std()),
+        "closure_recall": float((near[shut] < 0.15 * true[:, 0].max()).mean()),
+        "opening_in_silence": float(np.quantile(ours[~spoken, 0], 0.95) / true[:, 0].max()),
+    }
+
+
+def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float) -> None:
+    """Run or resume; writes the ear at every 250 steps."""
+    torch.manual_seed(1)
+    encoder = Generator(width, 192).audio_encoder
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=PEAK_RATE, weight_decay=1e-3)
+    state_path, step = out.with_suffix(".state.pt"), 0
+    if state_path.is_file():
+        state = torch.load(state_path, weights_only=True)
+        encoder.load_state_dict(state["encoder"])
+        optimiser.load_state_dict(state["optimiser"])
+        step = int(state["step"])
+    while step < steps:
+        rng = np.random.default_rng([7, step])
+        for group in optimiser.param_groups:
+            group["lr"] = PEAK_RATE * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        frames = rng.integers(0, len(corpus.code), BATCH)
+        encoder.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            embedding = encoder(corpus.windows(frames)).flatten(1).float()
+        loss = loss_of(embedding, corpus.code[torch.from_numpy(frames)])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        step += 1
+        if step % 250 == 0 or step == steps:
+            figures = judge(encoder, held_out)
+            print(step, round(float(loss), 4), json.dumps({k: round(v, 3) for k, v in figures.items()}), flush=True)
+            _write(encoder, {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, out, state_path)
+
+
+def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path) -> None:
+    aside = state_path.with_suffix(".part")
+    torch.save(state, aside)
+    os.replace(aside, state_path)
+    tensors = {f"audio_encoder.{n}": t.contiguous() for n, t in encoder.state_dict().items() if t.is_floating_point()}
+    aside = out.with_suffix(".part")
+    save_file(tensors, str(aside), metadata={"lead_columns": str(LEAD_COLUMNS)})
+    os.replace(aside, out)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.train_ear", description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    corpora = (EarCorpus(path, LEAD_COLUMNS) for path in (arguments.corpus, arguments.held_out))
+    train(*corpora, arguments.out, arguments.steps, arguments.width)
+
+
+if __name__ == "__main__":
+    main()
