@@ -1,13 +1,15 @@
 # Two commands matter: `make serve` and `make test`. Each makes its own virtual environment.
 PYTHON ?= python3
 VENV ?= .venv
+# Where to take PyTorch from; empty for the ordinary index (a CUDA build on Linux).
+TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
 .PHONY: serve test check clean
 
 $(VENV)/serve.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 

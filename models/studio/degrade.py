@@ -38,9 +38,7 @@ def active_rms(sound: Sound) -> float:
     return float(np.sqrt(energy[len(energy) // 2 :].mean()))
 
 
-def _filtered(
-    sound: Sound, gain_of_hz: "NDArray[np.float64] | None", spectrum_hz: NDArray[np.float64]
-) -> Sound:
+def _filtered(sound: Sound, gain_of_hz: "NDArray[np.float64] | None", spectrum_hz: NDArray[np.float64]) -> Sound:
     spectrum = np.fft.rfft(sound.astype(np.float64))
     shaped = np.fft.irfft(spectrum * gain_of_hz, len(sound))
     return shaped.astype(np.float32)
@@ -113,9 +111,7 @@ def _opus(sound: Sound, kbps: int) -> Sound:
     pcm = (np.clip(padded, -1.0, 1.0) * 32767.0).astype(np.int16)
     heard: list[NDArray[np.float32]] = []
     for start in range(0, len(pcm), _OPUS_FRAME):
-        frame = av.AudioFrame.from_ndarray(
-            pcm[None, start : start + _OPUS_FRAME], format="s16", layout="mono"
-        )
+        frame = av.AudioFrame.from_ndarray(pcm[None, start : start + _OPUS_FRAME], format="s16", layout="mono")
         frame.sample_rate, frame.pts = WIRE_RATE_HZ, start
         frame.time_base = Fraction(1, WIRE_RATE_HZ)
         for packet in encoder.encode(frame):

@@ -64,13 +64,17 @@ def as_heard(sound: Sound, rng: np.random.Generator) -> Sound:
     sound = sound * np.float32(level)
     if rng.random() < 0.6:
         below_db = rng.uniform(8.0, 45.0)
-        sound = sound + degrade.noise(len(sound), rng) * np.float32(degrade.active_rms(sound) * degrade.decibels(-below_db))
+        sound = sound + degrade.noise(len(sound), rng) * np.float32(
+            degrade.active_rms(sound) * degrade.decibels(-below_db)
+        )
     if rng.random() < 0.2:
         sound = degrade.through_opus(np.asarray(sound, np.float32), int(rng.choice((16, 24, 32, 64))))
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
 
 
-def build(minutes: float, seed: int, held_out: bool) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.int64]]:
+def build(
+    minutes: float, seed: int, held_out: bool
+) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.int64]]:
     """Clips one after another.
 
     Returns:

@@ -41,9 +41,7 @@ class _Event(ctypes.Structure):
     )
 
 
-_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,7 @@ def _library() -> _Library:
     return _Library()
 
 
-def render(
-    text: str, voice: str, words_per_minute: int = 175, pitch: int = 50, pitch_range: int = 50
-) -> Rendering:
+def render(text: str, voice: str, words_per_minute: int = 175, pitch: int = 50, pitch_range: int = 50) -> Rendering:
     """Say ``text`` with an espeak-ng voice name such as ``en-us``, ``de+f3``.
 
     ``words_per_minute`` 80..450, ``pitch`` and ``pitch_range`` 0..100 as espeak-ng defines them.
@@ -123,8 +119,6 @@ def render(
         failed = library.c.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
         library.c.espeak_Synchronize()
         if failed or not library.sound:
-            raise MediaError(
-                f"espeak-ng could not say {text!r} with voice '{voice}'; try another text or voice."
-            )
+            raise MediaError(f"espeak-ng could not say {text!r} with voice '{voice}'; try another text or voice.")
         samples = np.concatenate(library.sound).astype(np.float32) / 32768.0
         return Rendering(samples, library.sample_rate_hz, tuple(library.marks))

@@ -194,7 +194,9 @@ class Head:
 
     def _colour_skin(self) -> None:
         part, look = self.parts["skin"], self.identity.look
-        assert part.inside is not None and part.scalp is not None and part.rest is not None
+        assert part.inside is not None
+        assert part.scalp is not None
+        assert part.rest is not None
         inside = smoothstep(0.3, 0.7, part.inside)[:, None]
         depth = smoothstep(0.45, 0.95, part.vertices[:, 2])[:, None]
         scalp = part.scalp[:, None]

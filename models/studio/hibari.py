@@ -48,15 +48,11 @@ def _model(voice: str) -> tuple[Any, Any, int]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     speaker = Hibari(voice=voice)
-    speaker.sess = onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    speaker.sess = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return speaker, dsp, int(SAMPLE_RATE)
 
 
-def render(
-    text: str, voice: str, seed: int, speed: float = 1.0
-) -> tuple[NDArray[np.float32], int, list[Phone]]:
+def render(text: str, voice: str, seed: int, speed: float = 1.0) -> tuple[NDArray[np.float32], int, list[Phone]]:
     """Say ``text``: samples (n,), their rate in Hz, phones in order.
 
     Raises:
@@ -75,9 +71,7 @@ def render(
         *parameters, durations = speaker.sess.run(None, inputs)
         samples = dsp.synth(*(parameter[0] for parameter in parameters), rng)
         frames = np.asarray(durations, dtype=np.float64).ravel()
-        edges_s = start_s + np.concatenate(([0.0], np.cumsum(frames))) * (
-            len(samples) / rate_hz / frames.sum()
-        )
+        edges_s = start_s + np.concatenate(([0.0], np.cumsum(frames))) * (len(samples) / rate_hz / frames.sum())
         symbols = [" ", *(letter for letter in phonemes if letter in speaker.vocab), " "]
         phones += _settle(symbols, edges_s)
         phones[-1] = Phone("", phones[-1].start_s, float(edges_s[-1]))

@@ -108,7 +108,9 @@ class Renderer:
             here = slice(start, start + n)
             mix, coordinates = part.texture_mix, part.texture_coordinates
             if part.material == Material.SKIN:
-                assert part.rest is not None and part.inside is not None and part.lips is not None
+                assert part.rest is not None
+                assert part.inside is not None
+                assert part.lips is not None
                 assert part.scalp is not None
                 mix = texture_share(part.rest, part.inside) * (1 - part.scalp)
                 coordinates = skin_coordinates(part.rest)
@@ -143,7 +145,8 @@ class Renderer:
         visibility[head.material == Material.EYE] = 0.85
         skin, start = head.parts["skin"], head.offset["skin"]
         here = slice(start, start + len(skin.vertices))
-        assert skin.inside is not None and skin.lips is not None
+        assert skin.inside is not None
+        assert skin.lips is not None
         lip_floor = 0.75 * np.clip(skin.lips * 2, 0, 1)
         within = skin.inside > 0.4
         occlusion[here] = np.where(within, 1, np.maximum(occlusion[here], lip_floor))

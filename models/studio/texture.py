@@ -38,7 +38,8 @@ def skin_coordinates(rest: Floats) -> Floats:
 
 def _splat(part: Part, values: Floats, size: int) -> Array:
     """A per-vertex value of the front-facing skin on the texel grid."""
-    assert part.rest is not None and part.inside is not None
+    assert part.rest is not None
+    assert part.inside is not None
     outer = part.inside[part.triangles].max(1) < 0.6
     outer &= part.rest[part.triangles][:, :, 2].min(1) > 0
     screen = np.c_[skin_coordinates(part.rest).astype(np.float64) * size, values]

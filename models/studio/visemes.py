@@ -207,9 +207,7 @@ def _gate(start: float, end: float, times_s: NDArray[np.float64]) -> NDArray[np.
     return np.clip(np.minimum(before, after), 0.0, 1.0)
 
 
-def code_curves(
-    phones: Sequence[Phone], duration_s: float, fps: float = FRAMES_PER_SECOND
-) -> NDArray[np.float32]:
+def code_curves(phones: Sequence[Phone], duration_s: float, fps: float = FRAMES_PER_SECOND) -> NDArray[np.float32]:
     """The mouth code of every frame, (n, K) in [0, 1] in the order of ``MOUTH_NAMES``.
 
     Frame n is sampled at its centre, (n + 0.5) / fps; there are ``ceil(duration_s * fps)`` frames.

@@ -67,7 +67,9 @@ def judge(encoder: nn.Module, corpus: EarCorpus) -> dict[str, float]:
     frames = np.arange(len(corpus.code))
     heard = torch.cat([encoder(corpus.windows(part)).flatten(1) for part in np.array_split(frames, 40)])
     ours, true = heard[:, : corpus.code.shape[1]].numpy(), corpus.code.numpy()
-    each = [float(np.corrcoef(a, b)[0, 1]) for a, b in zip(ours.T, true.T, strict=True) if b.std() > 1e-3 and a.std() > 0]
+    each = [
+        float(np.corrcoef(a, b)[0, 1]) for a, b in zip(ours.T, true.T, strict=True) if b.std() > 1e-3 and a.std() > 0
+    ]
     spoken = np.convolve(true[:, 0] > 0.1, np.ones(9), "same") > 0
     shut = (true[:, 0] < 0.03) & (true[:, corpus.names.index("mouthPress")] > 0.25) & spoken
     near = np.minimum(ours[:, 0], np.minimum(np.roll(ours[:, 0], 1), np.roll(ours[:, 0], -1)))
@@ -94,7 +96,9 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
     while step < steps:
         rng = np.random.default_rng([7, step])
         for group in optimiser.param_groups:
-            group["lr"] = PEAK_RATE * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            group["lr"] = (
+                PEAK_RATE * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            )
         frames = rng.integers(0, len(corpus.code), BATCH)
         encoder.train()
         with torch.autocast("cpu", torch.bfloat16):
@@ -107,7 +111,12 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
         if step % 250 == 0 or step == steps:
             figures = judge(encoder, held_out)
             print(step, round(float(loss), 4), json.dumps({k: round(v, 3) for k, v in figures.items()}), flush=True)
-            _write(encoder, {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, out, state_path)
+            _write(
+                encoder,
+                {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
+                out,
+                state_path,
+            )
 
 
 def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path) -> None:
