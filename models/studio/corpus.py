@@ -28,9 +28,7 @@ SHARD_SAMPLES = 256
 _FREE_SHAPES = (
     ("mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper")
     + ("mouthClose",)
-    + tuple(
-        f"mouth{stem}" for stem in ("Smile", "Stretch", "LowerDown", "UpperUp", "Press", "Dimple", "Frown")
-    )
+    + tuple(f"mouth{stem}" for stem in ("Smile", "Stretch", "LowerDown", "UpperUp", "Press", "Dimple", "Frown"))
 )
 
 
@@ -117,12 +115,12 @@ def shard_path(plan: CorpusPlan, shard: int) -> Path:
     return plan.out / f"shard-{shard:05d}.npz"
 
 
-def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1) -> None:
+def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1, stage: Stage | None = None) -> None:
     """Draw every missing shard whose number is ``part`` modulo ``parts``; part 0 also writes the inputs."""
     plan.out.mkdir(parents=True, exist_ok=True)
     curves = load_curves(plan.curves)
     cv2.setNumThreads(1)
-    stage = Stage(IDENTITIES[plan.avatar])
+    stage = stage or Stage(IDENTITIES[plan.avatar])
     inputs = plan.out / "idle.npz"
     if part == 0 and not inputs.exists():
         crops = np.stack([_shrunk(stage.idle_crop(frame)) for frame in range(LOOP_FRAMES)])
@@ -144,16 +142,13 @@ def main() -> None:
     parser.add_argument("--made-up", type=float, default=0.25, help="share of random mouths")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
     options = parser.parse_args()
-    plan = CorpusPlan(
-        options.avatar, options.curves, options.out, options.count, options.seed, options.made_up
-    )
+    plan = CorpusPlan(options.avatar, options.curves, options.out, options.count, options.seed, options.made_up)
     if options.workers == 1:
         draw_corpus(plan)
         return
     context = multiprocessing.get_context("spawn")
     workers = [
-        context.Process(target=draw_corpus, args=(plan, part, options.workers))
-        for part in range(options.workers)
+        context.Process(target=draw_corpus, args=(plan, part, options.workers)) for part in range(options.workers)
     ]
     for worker in workers:
         worker.start()

@@ -95,9 +95,7 @@ class _Clumps:
         t = np.linspace(0, 1, len(path))
         tip = np.sqrt(np.clip(1 - ((t - 0.72) / 0.28) ** 2, 0.01, 1))
         profile = np.minimum(1, t / 0.12 + 0.25) * np.where(t > 0.72, tip, 1)
-        vertices, triangles = tube(
-            path, width * profile, thickness * profile, np.cross(tangent, out), out, _SIDES
-        )
+        vertices, triangles = tube(path, width * profile, thickness * profile, np.cross(tangent, out), out, _SIDES)
         self._vertices.append(vertices)
         self._triangles.append(outward(vertices, triangles, np.repeat(path, _SIDES, 0)) + self._count)
         self._count += len(vertices)

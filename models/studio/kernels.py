@@ -110,14 +110,14 @@ def rasterise(
     left, top, right, bottom = window
     for t in range(len(triangles)):
         m = kind[t]
-        if hide_mouth and (m == 1 or m == 2):
+        if hide_mouth and m in (TEETH, TONGUE):
             continue
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay = screen[i, 0], screen[i, 1]
         bx, by = screen[j, 0] - ax, screen[j, 1] - ay
         cx, cy = screen[k, 0] - ax, screen[k, 1] - ay
         area = bx * cy - by * cx
-        if area > -1e-9 and not ((m == 2 or m == 3) and area > 1e-9):
+        if area > -1e-9 and not (m in (TONGUE, LASH) and area > 1e-9):
             continue
         lowest, highest = min(ax, ax + bx, ax + cx), max(ax, ax + bx, ax + cx)
         if lowest > right or highest < left:
@@ -134,9 +134,7 @@ def rasterise(
             low, high = _narrow(lowest - ax, highest - ax, u0, du)
             low, high = _narrow(low, high, v0, dv)
             low, high = _narrow(low, high, 1 - u0 - v0, -du - dv)
-            for x in range(
-                max(int(np.ceil(low + ax - 0.5)), left), min(int(np.floor(high + ax - 0.5)), right - 1) + 1
-            ):
+            for x in range(max(int(np.ceil(low + ax - 0.5)), left), min(int(np.floor(high + ax - 0.5)), right - 1) + 1):
                 px = x + 0.5 - ax
                 u, v = u0 + du * px, v0 + dv * px
                 z = z0 + u * z1 + v * z2
@@ -195,10 +193,10 @@ def light(
         vx, vy, vz = vx * scale, vy * scale, vz * scale
         nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
         m = kind[i]
-        if (m == TONGUE or m == LASH) and nx * vx + ny * vy + nz * vz < 0:
+        if m in (TONGUE, LASH) and nx * vx + ny * vy + nz * vz < 0:
             nx, ny, nz = -nx, -ny, -nz
         ambient, shadow = occlusion[i], visibility[i]
-        if m == TEETH or m == TONGUE:
+        if m in (TEETH, TONGUE):
             ambient, shadow = ambient * mouth_light[i], shadow * mouth_light[i]
         soft = gloss[i, 0]
         shadow_red = shadow * (1 - soft) + soft * (0.65 * shadow + 0.35 * np.sqrt(shadow))
@@ -217,7 +215,7 @@ def light(
         back = max(nx * rim_a[0] + ny * rim_a[1] + nz * rim_a[2], 0.0) * 0.8
         back += max(nx * rim_b[0] + ny * rim_b[1] + nz * rim_b[2], 0.0) * 0.5
         back *= edge * ambient
-        if m == EYE or m == TEETH or m == TONGUE:
+        if m in (EYE, TEETH, TONGUE):
             back = 0.0
         for c in range(3):
             w = soft * wrap_tint[c]
@@ -363,9 +361,7 @@ def depth_map(screen: Doubles, triangles: Ints, skip: Bytes, depth: Floats) -> N
             low, high = _narrow(lowest - ax, highest - ax, u0, du)
             low, high = _narrow(low, high, v0, dv)
             low, high = _narrow(low, high, 1 - u0 - v0, -du - dv)
-            for x in range(
-                max(int(np.ceil(low + ax - 0.5)), 0), min(int(np.floor(high + ax - 0.5)), wide_px - 1) + 1
-            ):
+            for x in range(max(int(np.ceil(low + ax - 0.5)), 0), min(int(np.floor(high + ax - 0.5)), wide_px - 1) + 1):
                 px = x + 0.5 - ax
                 z = z0 + (u0 + du * px) * z1 + (v0 + dv * px) * z2
                 if z > depth[y, x]:

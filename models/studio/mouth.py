@@ -56,9 +56,7 @@ class _Arch:
         side, s = (1.0 if length >= 0 else -1.0), abs(length)
 
         def point(where: float) -> NDArray[np.float64]:
-            return np.array(
-                [np.interp(where, self._length, self._x), np.interp(where, self._length, self._z)]
-            )
+            return np.array([np.interp(where, self._length, self._x), np.interp(where, self._length, self._z)])
 
         tangent = point(s + 0.01) - point(max(s - 0.01, 0.0))
         normal = np.array([-tangent[1], tangent[0]]) / np.linalg.norm(tangent)
@@ -114,9 +112,7 @@ def _depth_shade(vertices: Floats) -> NDArray[np.float64]:
     return (0.06 + 0.94 * depth) * (1 - 0.5 * smoothstep(0.12, 0.25, np.abs(vertices[:, 0])))
 
 
-def build_teeth(
-    band: Floats, band_deltas: Floats, lip_line_y: float
-) -> tuple[Part, NDArray[np.intp], Floats]:
+def build_teeth(band: Floats, band_deltas: Floats, lip_line_y: float) -> tuple[Part, NDArray[np.intp], Floats]:
     """Teeth from MakeHuman's bands.
 
     Args:

@@ -28,8 +28,7 @@ class Stage:
         self.identity = identity
         self.head = Head(identity)
         self.renderer = Renderer(self.head, PICTURE_PX, supersampling=2)
-        skin = self.head.parts["skin"]
-        assert skin.lips is not None
+        skin = self.head.skin
         top = skin.vertices[(skin.lips > 0.5) & (skin.vertices[:, 2] > 0.85)]
         highest = top[np.argmax(top[:, 1])]
         self._anchor = np.array([[0.0, float(highest[1]) + _ABOVE_LIPS, float(highest[2])]])
@@ -49,9 +48,7 @@ class Stage:
         weights = idle.weights if mouth is None else talking_weights(idle.weights, mouth)
         return self.head.pose(weights, idle.gaze), idle
 
-    def _draw(
-        self, frame: int, mouth: NDArray[np.float32] | None, window: Window | None
-    ) -> NDArray[np.uint8]:
+    def _draw(self, frame: int, mouth: NDArray[np.float32] | None, window: Window | None) -> NDArray[np.uint8]:
         pose, idle = self.pose(frame, mouth)
         return self.renderer.render(pose, idle.head_rotation, window, idle.breath)
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from models.studio.identity import Look
 from models.studio.kernels import depth_map
-from models.studio.mesh import Floats, Part, smoothstep
+from models.studio.mesh import Floats, SkinPart, smoothstep
 from models.studio.wardrobe import EYE_TEXTURE_EXTENT
 
 SKIN_CENTRE_Y = 7.10
@@ -36,9 +36,8 @@ def skin_coordinates(rest: Floats) -> Floats:
     return np.stack([x, y], 1).astype(np.float32)
 
 
-def _splat(part: Part, values: Floats, size: int) -> Array:
+def _splat(part: SkinPart, values: Floats, size: int) -> Array:
     """A per-vertex value of the front-facing skin on the texel grid."""
-    assert part.rest is not None and part.inside is not None
     outer = part.inside[part.triangles].max(1) < 0.6
     outer &= part.rest[part.triangles][:, :, 2].min(1) > 0
     screen = np.c_[skin_coordinates(part.rest).astype(np.float64) * size, values]
@@ -64,19 +63,12 @@ def _brow_strokes(size: int, width: float, seed: int) -> Array:
             along = rng.uniform(0, 1)
             x = 0.125 + 0.50 * along
             middle = 7.505 + 0.20 * (x - 0.12) - 1.9 * max(x - 0.36, 0) ** 2
-            half = (
-                0.034
-                * width
-                * (1 - 0.72 * max(along - 0.35, 0) / 0.65)
-                * (0.30 + 0.70 * min(along / 0.22, 1))
-            )
+            half = 0.034 * width * (1 - 0.72 * max(along - 0.35, 0) / 0.65) * (0.30 + 0.70 * min(along / 0.22, 1))
             across = rng.normal() * 0.45
             if abs(across) > 1:
                 continue
             y = middle + half * across - 0.006
-            angle = (
-                np.deg2rad(58 - 50 * min(along / 0.35, 1) - 14 * along - 16 * across) + rng.normal() * 0.10
-            )
+            angle = np.deg2rad(58 - 50 * min(along / 0.35, 1) - 14 * along - 16 * across) + rng.normal() * 0.10
             length = (0.050 - 0.012 * along) * rng.uniform(0.7, 1.2)
             end = (x + np.cos(angle) * length, y + np.sin(angle) * length)
             shade = float(rng.uniform(0.45, 1.0))
@@ -87,9 +79,8 @@ def _brow_strokes(size: int, width: float, seed: int) -> Array:
     return np.asarray(np.clip(soft * 0.80 + under * 0.55, 0, 0.94), np.float64)
 
 
-def paint_skin(part: Part, look: Look, size: int = 1024) -> Floats:
+def paint_skin(part: SkinPart, look: Look, size: int = 1024) -> Floats:
     """The skin's albedo, (size, size, 3) linear."""
-    assert part.lips is not None
     texel = (np.arange(size) + 0.5) / size * 2 - 1
     x = np.abs(texel[None] * SKIN_EXTENT)
     y = SKIN_CENTRE_Y - texel[:, None] * SKIN_EXTENT

@@ -62,9 +62,7 @@ def _collar(points: NDArray[np.float64], look: Look) -> Part:
 
     radius = smooth(np.hypot(path[:, 0] - middle[0], path[:, 2] - middle[2]))
     radius = np.minimum(radius, np.median(radius) * 1.04) * 0.97
-    path = np.stack(
-        [middle[0] + radius * np.sin(angle), smooth(path[:, 1]), middle[2] + radius * np.cos(angle)], 1
-    )
+    path = np.stack([middle[0] + radius * np.sin(angle), smooth(path[:, 1]), middle[2] + radius * np.cos(angle)], 1)
     path = np.concatenate([path, path[:1]])
     tangent = np.gradient(path, axis=0)
     tangent[[0, -1]] = (path[1] - path[-2]) / 2
@@ -112,9 +110,9 @@ def build_headset(skull: Skull, look: Look) -> Part:
     starts = np.cumsum([0] + [len(piece[0]) for piece in pieces])
     return Part(
         vertices=np.concatenate([piece[0] for piece in pieces]),
-        triangles=np.concatenate(
-            [piece[1] + start for piece, start in zip(pieces, starts[:-1], strict=True)]
-        ).astype(np.int32),
+        triangles=np.concatenate([piece[1] + start for piece, start in zip(pieces, starts[:-1], strict=True)]).astype(
+            np.int32
+        ),
         material=Material.GADGET,
         albedo=np.concatenate([np.tile(np.array(c, np.float32), (len(v), 1)) for v, _, c in pieces]),
     )
