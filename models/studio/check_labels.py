@@ -41,12 +41,12 @@ def series(utterance: Utterance) -> tuple[NDArray[np.float64], NDArray[np.float6
     """Loudness of the sound and loudness by the labels, both every ``STEP_S``, both in [0, 1]."""
     rate = utterance.sample_rate_hz
     count = int(utterance.duration_s / STEP_S)
-    times_s = np.arange(count) * STEP_S
+    times_s = np.asarray(np.arange(count) * STEP_S, dtype=np.float64)
     power = np.concatenate(([0.0], np.cumsum(utterance.samples.astype(np.float64) ** 2)))
     half = _WINDOW_S / 2
 
     def index(at_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        return np.clip((at_s * rate).astype(np.int64), 0, len(power) - 1)
+        return np.asarray(np.clip((at_s * rate).astype(np.int64), 0, len(power) - 1), dtype=np.int64)
 
     energy = (power[index(times_s + half)] - power[index(times_s - half)]) / (_WINDOW_S * rate)
     level_db = 10 * np.log10(energy + 1e-10)

@@ -115,12 +115,12 @@ def shard_path(plan: CorpusPlan, shard: int) -> Path:
     return plan.out / f"shard-{shard:05d}.npz"
 
 
-def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1) -> None:
+def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1, stage: Stage | None = None) -> None:
     """Draw every missing shard whose number is ``part`` modulo ``parts``; part 0 also writes the inputs."""
     plan.out.mkdir(parents=True, exist_ok=True)
     curves = load_curves(plan.curves)
     cv2.setNumThreads(1)
-    stage = Stage(IDENTITIES[plan.avatar])
+    stage = stage or Stage(IDENTITIES[plan.avatar])
     inputs = plan.out / "idle.npz"
     if part == 0 and not inputs.exists():
         crops = np.stack([_shrunk(stage.idle_crop(frame)) for frame in range(LOOP_FRAMES)])

@@ -38,14 +38,15 @@ def active_rms(sound: Sound) -> float:
     return float(np.sqrt(energy[len(energy) // 2 :].mean()))
 
 
-def _filtered(sound: Sound, gain_of_hz: "NDArray[np.float64] | None", spectrum_hz: NDArray[np.float64]) -> Sound:
+def _filtered(sound: Sound, gain: NDArray[np.float64]) -> Sound:
+    """``sound`` with each frequency bin scaled by ``gain``."""
     spectrum = np.fft.rfft(sound.astype(np.float64))
-    shaped = np.fft.irfft(spectrum * gain_of_hz, len(sound))
+    shaped = np.fft.irfft(spectrum * gain, len(sound))
     return shaped.astype(np.float32)
 
 
 def _bins_hz(sound: Sound) -> NDArray[np.float64]:
-    return np.fft.rfftfreq(len(sound), 1.0 / SPEECH_RATE_HZ)
+    return np.asarray(np.fft.rfftfreq(len(sound), 1.0 / SPEECH_RATE_HZ), dtype=np.float64)
 
 
 def coloured(sound: Sound, rng: np.random.Generator, depth_db: float = 9.0) -> Sound:
@@ -54,7 +55,7 @@ def coloured(sound: Sound, rng: np.random.Generator, depth_db: float = 9.0) -> S
     knots = np.log2(np.array([30.0, 80, 160, 320, 640, 1280, 2560, 5120, 8000]))
     gains_db = rng.normal(0.0, depth_db / 2.5, len(knots)) + rng.normal(0.0, 1.5) * (knots - knots.mean())
     curve_db = np.interp(np.log2(np.maximum(hz, 1.0)), knots, np.clip(gains_db, -2 * depth_db, 2 * depth_db))
-    return _filtered(sound, 10.0 ** (curve_db / 20.0), hz)
+    return _filtered(sound, 10.0 ** (curve_db / 20.0))
 
 
 def band_limited(sound: Sound, rng: np.random.Generator) -> Sound:
@@ -62,7 +63,7 @@ def band_limited(sound: Sound, rng: np.random.Generator) -> Sound:
     hz = _bins_hz(sound)
     low, high = rng.uniform(60, 350), rng.uniform(3200, 7500)
     gain = 1.0 / np.sqrt(1.0 + (low / np.maximum(hz, 1.0)) ** 6) / np.sqrt(1.0 + (hz / high) ** 16)
-    return _filtered(sound, gain, hz)
+    return _filtered(sound, gain)
 
 
 def in_room(sound: Sound, rng: np.random.Generator) -> Sound:
@@ -96,7 +97,7 @@ def noise(length: int, rng: np.random.Generator) -> Sound:
             steps = rng.normal(0.0, 5.0, length // 3200 + 2)
             swell_db = np.interp(np.arange(length), np.arange(len(steps)) * 3200, steps)
             sound *= 10.0 ** (swell_db / 20.0)
-    return (sound / (np.sqrt(np.mean(sound**2)) + 1e-12)).astype(np.float32)
+    return np.asarray(sound / (np.sqrt(np.mean(sound**2)) + 1e-12), dtype=np.float32)
 
 
 def _opus(sound: Sound, kbps: int) -> Sound:

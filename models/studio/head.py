@@ -1,7 +1,6 @@
 """The rigged head: one merged mesh of all parts, posed by 52 ARKit weights and a gaze."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ from models.studio.hair import build_hair, fit_skull, scalp_mask
 from models.studio.head_source import ASSET, DELTA_STEP
 from models.studio.identity import Identity
 from models.studio.jit import compiled
-from models.studio.mesh import Floats, Ints, Material, Part, smoothstep, subdivision, triangles_of
+from models.studio.mesh import Floats, Ints, Material, Part, SkinPart, smoothstep, subdivision, triangles_of
 from models.studio.mouth import build_teeth, build_tongue
 from models.studio.wardrobe import build_clothes, build_eye, build_headset
 
@@ -146,7 +145,19 @@ class Head:
             cut[kind] = used, triangles_of(dense.reshape(own.shape))
         skin, skin_triangles = cut[Material.SKIN]
         skull = fit_skull(vertices[skin])
-        self._add_skin(vertices[skin], skin_triangles, rest[skin], masks[:, skin], deltas[:, skin])
+        self.skin = SkinPart(
+            vertices[skin],
+            skin_triangles,
+            Material.SKIN,
+            np.zeros((len(skin), 3), np.float32),
+            rest=rest[skin],
+            lips=masks[0, skin],
+            inside=masks[1, skin],
+            scalp=scalp_mask(vertices[skin], skull),
+        )
+        self._colour_skin()
+        self.parts["skin"] = self.skin
+        self._moving.append(("skin", np.arange(len(skin)), deltas[:, skin]))
         band = cut[Material.TEETH][0]
         teeth, moving, teeth_deltas = build_teeth(vertices[band], deltas[:, band], self._lip_line())
         self.parts["teeth"] = teeth
@@ -165,25 +176,16 @@ class Head:
         self.parts["hair"] = build_hair(skull, look.hair_style, look.hair, look.seed)
         if look.headset:
             self.parts["headset"] = build_headset(skull, look)
-        self.parts["skin"].scalp = scalp_mask(vertices[skin], skull)
-        self._colour_skin()
-
-    def _add_skin(self, vertices: Floats, triangles: Ints, rest: Floats, masks: Floats, deltas: Floats) -> None:
-        part = Part(vertices, triangles, Material.SKIN, np.zeros_like(vertices), rest=rest)
-        part.lips, part.inside = masks[0], masks[1]
-        self.parts["skin"] = part
-        self._moving.append(("skin", np.arange(len(vertices)), deltas))
 
     def _lip_line(self) -> float:
         """Height of the closed lips in the middle: where the jaw's share of the motion jumps."""
         upper, lower = self._rims(0.0)
-        vertices = self.parts["skin"].vertices
+        vertices = self.skin.vertices
         return float(vertices[upper, 1] + vertices[lower, 1]) / 2
 
     def _rims(self, x: float) -> tuple[int, int]:
         """Skin indices of the upper lip's lowest and the lower lip's highest vertex near ``x``."""
-        part, deltas = self.parts["skin"], self._moving[0][2]
-        assert part.lips is not None
+        part, deltas = self.skin, self._moving[0][2]
         near = np.nonzero((np.abs(part.vertices[:, 0] - x) < 0.016) & (part.lips > 0.5))[0]
         drop = -deltas[INDEX["jawOpen"], near, 1]
         of_jaw = drop > (drop.min() + drop.max()) / 2
@@ -193,10 +195,7 @@ class Head:
         return int(upper), int(lower)
 
     def _colour_skin(self) -> None:
-        part, look = self.parts["skin"], self.identity.look
-        assert part.inside is not None
-        assert part.scalp is not None
-        assert part.rest is not None
+        part, look = self.skin, self.identity.look
         inside = smoothstep(0.3, 0.7, part.inside)[:, None]
         depth = smoothstep(0.45, 0.95, part.vertices[:, 2])[:, None]
         scalp = part.scalp[:, None]
@@ -235,8 +234,7 @@ class Head:
         )
 
     def _find_lips(self) -> None:
-        part = self.parts["skin"]
-        assert part.lips is not None
+        part = self.skin
         painted = np.nonzero((part.lips > 0.5) & (part.vertices[:, 2] > 0.8))[0]
         x = part.vertices[painted, 0]
         half = (float(x.max()) - float(x.min())) / 2
@@ -259,13 +257,10 @@ class Head:
                 near = np.nonzero((away < 1.7 * sphere[3]) & front)[0] + self.offset[name]
                 self._lids.append((near.astype(np.int32), sphere[:3], clearance * float(sphere[3])))
 
-    @cached_property
-    def eye_normals_source(self) -> dict[str, slice]:
-        """Where each eye lies in the merged mesh."""
-        return {
-            f"eye{i}": slice(self.offset[f"eye{i}"], self.offset[f"eye{i}"] + len(self.parts[f"eye{i}"].vertices))
-            for i in range(2)
-        }
+    def span(self, part: str) -> slice:
+        """Where a part's vertices lie in the merged mesh."""
+        start = self.offset[part]
+        return slice(start, start + len(self.parts[part].vertices))
 
     def pose(self, weights: Floats, gaze: tuple[float, float] = (0.0, 0.0)) -> Pose:
         """Deform the head.
@@ -296,6 +291,6 @@ class Head:
         up = weights[INDEX["eyeLookUp" + side]] - weights[INDEX["eyeLookDown" + side]]
         turn = cv2.Rodrigues(np.array([0.0, yaw + away * _GAZE_OF_WEIGHT * float(outward), 0.0]))[0]
         tilt = cv2.Rodrigues(np.array([-_GAZE_OF_WEIGHT * float(up), 0.0, 0.0]))[0]
-        part = self.eye_normals_source[f"eye{index}"]
+        part = self.span(f"eye{index}")
         rotation = (turn @ tilt).astype(np.float32)
         out[part] = (self.vertices[part] - sphere[:3]) @ rotation.T + sphere[:3]

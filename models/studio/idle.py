@@ -48,7 +48,7 @@ def _glance(frame: float) -> tuple[float, float]:
 
 
 def _follow(frame: int) -> float:
-    """How far the head has turned after the eyes: a quarter of the glance, eased over two thirds of a second."""
+    """How far the head has turned after the eyes: a quarter of the glance, eased over 0.6 s."""
     steps = np.arange(-10, 7)
     share = np.hanning(len(steps) + 2)[1:-1]
     return 0.25 * float(np.average([_glance(frame + int(step))[0] for step in steps], weights=share))

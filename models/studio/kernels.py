@@ -110,14 +110,14 @@ def rasterise(
     left, top, right, bottom = window
     for t in range(len(triangles)):
         m = kind[t]
-        if hide_mouth and (m == 1 or m == 2):
+        if hide_mouth and m in (TEETH, TONGUE):
             continue
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay = screen[i, 0], screen[i, 1]
         bx, by = screen[j, 0] - ax, screen[j, 1] - ay
         cx, cy = screen[k, 0] - ax, screen[k, 1] - ay
         area = bx * cy - by * cx
-        if area > -1e-9 and not ((m == 2 or m == 3) and area > 1e-9):
+        if area > -1e-9 and not (m in (TONGUE, LASH) and area > 1e-9):
             continue
         lowest, highest = min(ax, ax + bx, ax + cx), max(ax, ax + bx, ax + cx)
         if lowest > right or highest < left:
@@ -193,10 +193,10 @@ def light(
         vx, vy, vz = vx * scale, vy * scale, vz * scale
         nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
         m = kind[i]
-        if (m == TONGUE or m == LASH) and nx * vx + ny * vy + nz * vz < 0:
+        if m in (TONGUE, LASH) and nx * vx + ny * vy + nz * vz < 0:
             nx, ny, nz = -nx, -ny, -nz
         ambient, shadow = occlusion[i], visibility[i]
-        if m == TEETH or m == TONGUE:
+        if m in (TEETH, TONGUE):
             ambient, shadow = ambient * mouth_light[i], shadow * mouth_light[i]
         soft = gloss[i, 0]
         shadow_red = shadow * (1 - soft) + soft * (0.65 * shadow + 0.35 * np.sqrt(shadow))
@@ -215,7 +215,7 @@ def light(
         back = max(nx * rim_a[0] + ny * rim_a[1] + nz * rim_a[2], 0.0) * 0.8
         back += max(nx * rim_b[0] + ny * rim_b[1] + nz * rim_b[2], 0.0) * 0.5
         back *= edge * ambient
-        if m == EYE or m == TEETH or m == TONGUE:
+        if m in (EYE, TEETH, TONGUE):
             back = 0.0
         for c in range(3):
             w = soft * wrap_tint[c]

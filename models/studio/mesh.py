@@ -33,8 +33,6 @@ class Part:
     material: Material
     albedo: Floats
     """(n, 3) linear RGB."""
-    rest: Floats | None = None
-    """(n, 3) place on the identity-free base mesh, where features are painted."""
     texture_mix: Floats | None = None
     """(n,) share of the material's texture in the albedo."""
     texture_coordinates: Floats | None = None
@@ -43,10 +41,19 @@ class Part:
     """(n,) factor on the baked ambient light."""
     tangent: Floats | None = None
     """(n, 3) along the strand, for hair."""
-    scalp: Floats | None = field(default=None, repr=False)
-    """(n,) skin under hair."""
-    lips: Floats | None = field(default=None, repr=False)
-    inside: Floats | None = field(default=None, repr=False)
+
+
+@dataclass
+class SkinPart(Part):
+    """The head's skin with its painted regions, each (n,) in [0, 1]."""
+
+    rest: Floats = field(kw_only=True)
+    """(n, 3) place on the identity-free base mesh, where features are painted."""
+    lips: Floats = field(kw_only=True)
+    inside: Floats = field(kw_only=True)
+    """The inside of the mouth."""
+    scalp: Floats = field(kw_only=True)
+    """What lies under hair."""
 
 
 def triangles_of(quads: NDArray[np.integer]) -> Ints:

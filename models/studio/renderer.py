@@ -86,7 +86,7 @@ class Renderer:
         self._normals = vertex_normals(head.vertices, head.triangles)
         self._surface = self._bake()
         self._hair = np.array(look.hair, np.float64)
-        self._skin = paint_skin(head.parts["skin"], look)
+        self._skin = paint_skin(head.skin, look)
         self._iris = paint_iris(look)
         self._strands = strand_texture(512, look.seed)[..., None]
         self._backdrop = paint_backdrop(look, size_px * supersampling)
@@ -104,20 +104,16 @@ class Renderer:
         columns: list[list[Floats]] = [[], [], [], []]
         gloss = np.array([_GLOSS[m] for m in Material], np.float32)[head.material]
         for name, part in head.parts.items():
-            n, start = len(part.vertices), head.offset[name]
-            here = slice(start, start + n)
+            n, here = len(part.vertices), head.span(name)
             mix, coordinates = part.texture_mix, part.texture_coordinates
             if part.material == Material.SKIN:
-                assert part.rest is not None
-                assert part.inside is not None
-                assert part.lips is not None
-                assert part.scalp is not None
-                mix = texture_share(part.rest, part.inside) * (1 - part.scalp)
-                coordinates = skin_coordinates(part.rest)
-                lips = np.clip(part.lips * 2 - 0.5, 0, 1) * (1 - smoothstep(0.3, 0.7, part.inside))
+                skin = head.skin
+                mix = texture_share(skin.rest, skin.inside) * (1 - skin.scalp)
+                coordinates = skin_coordinates(skin.rest)
+                lips = np.clip(skin.lips * 2 - 0.5, 0, 1) * (1 - smoothstep(0.3, 0.7, skin.inside))
                 gloss[here, 2] += (0.17 * lips).astype(np.float32)
                 gloss[here, 1] -= (0.17 * lips).astype(np.float32)
-                gloss[here, 0] *= 1 - part.scalp
+                gloss[here, 0] *= 1 - skin.scalp
             columns[0].append(part.albedo)
             columns[1].append(np.zeros(n, np.float32) if mix is None else mix.astype(np.float32))
             columns[2].append(np.zeros((n, 2), np.float32) if coordinates is None else coordinates)
@@ -143,10 +139,7 @@ class Renderer:
         occlusion[of_mouth | np.isin(head.material, (Material.EYE, Material.LASH))] = 1
         visibility[of_mouth] = 0.75
         visibility[head.material == Material.EYE] = 0.85
-        skin, start = head.parts["skin"], head.offset["skin"]
-        here = slice(start, start + len(skin.vertices))
-        assert skin.inside is not None
-        assert skin.lips is not None
+        skin, here = head.skin, head.span("skin")
         lip_floor = 0.75 * np.clip(skin.lips * 2, 0, 1)
         within = skin.inside > 0.4
         occlusion[here] = np.where(within, 1, np.maximum(occlusion[here], lip_floor))
@@ -247,8 +240,7 @@ class Renderer:
         width = float(smoothstep(0.68, 1.0, np.array(pose.mouth_width)))
         through = (0.35 + 0.65 * height) * (0.25 + 0.75 * width)
         for name in ("teeth", "tongue"):
-            start = self.head.offset[name]
-            here = slice(start, start + len(self.head.parts[name].vertices))
+            here = self.head.span(name)
             aside = np.abs(pose.vertices[here, 0]) / pose.half_width
             self._mouth_light[here] = through * (1 - 0.88 * smoothstep(0.45, 0.95, aside))
         return self._mouth_light

@@ -83,7 +83,7 @@ def speak(text: str, voice: str, seed: int, prosody: Prosody | None = None) -> U
 def flite_pitch_hz(voice: str, pitch: int) -> float:
     """espeak-ng's scale of pitch as a mean pitch that suits the speaker: 50 is its own, half an octave each way."""
     own_hz = 170.0 if voice == "slt" else 110.0
-    return own_hz * 2.0 ** ((pitch - 50) / 100)
+    return float(own_hz * 2.0 ** ((pitch - 50) / 100))
 
 
 def _phones(rendering: espeak.Rendering) -> list[Phone]:

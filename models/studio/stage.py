@@ -28,8 +28,7 @@ class Stage:
         self.identity = identity
         self.head = Head(identity)
         self.renderer = Renderer(self.head, PICTURE_PX, supersampling=2)
-        skin = self.head.parts["skin"]
-        assert skin.lips is not None
+        skin = self.head.skin
         top = skin.vertices[(skin.lips > 0.5) & (skin.vertices[:, 2] > 0.85)]
         highest = top[np.argmax(top[:, 1])]
         self._anchor = np.array([[0.0, float(highest[1]) + _ABOVE_LIPS, float(highest[2])]])

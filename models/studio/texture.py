@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from models.studio.identity import Look
 from models.studio.kernels import depth_map
-from models.studio.mesh import Floats, Part, smoothstep
+from models.studio.mesh import Floats, SkinPart, smoothstep
 from models.studio.wardrobe import EYE_TEXTURE_EXTENT
 
 SKIN_CENTRE_Y = 7.10
@@ -36,10 +36,8 @@ def skin_coordinates(rest: Floats) -> Floats:
     return np.stack([x, y], 1).astype(np.float32)
 
 
-def _splat(part: Part, values: Floats, size: int) -> Array:
+def _splat(part: SkinPart, values: Floats, size: int) -> Array:
     """A per-vertex value of the front-facing skin on the texel grid."""
-    assert part.rest is not None
-    assert part.inside is not None
     outer = part.inside[part.triangles].max(1) < 0.6
     outer &= part.rest[part.triangles][:, :, 2].min(1) > 0
     screen = np.c_[skin_coordinates(part.rest).astype(np.float64) * size, values]
@@ -81,9 +79,8 @@ def _brow_strokes(size: int, width: float, seed: int) -> Array:
     return np.asarray(np.clip(soft * 0.80 + under * 0.55, 0, 0.94), np.float64)
 
 
-def paint_skin(part: Part, look: Look, size: int = 1024) -> Floats:
+def paint_skin(part: SkinPart, look: Look, size: int = 1024) -> Floats:
     """The skin's albedo, (size, size, 3) linear."""
-    assert part.lips is not None
     texel = (np.arange(size) + 0.5) / size * 2 - 1
     x = np.abs(texel[None] * SKIN_EXTENT)
     y = SKIN_CENTRE_Y - texel[:, None] * SKIN_EXTENT

@@ -194,7 +194,7 @@ def _blend(parts: list[tuple[str, float, float]], times_s: NDArray[np.float64]) 
         weight = np.exp(-away / reaches[row, 0]) * np.minimum(1.0, (end - start) / 0.05 + 0.3)
         upper += weight @ (dominances[row] * target)
         lower += weight @ dominances[row]
-    return upper / lower
+    return np.asarray(upper / lower, dtype=np.float64)
 
 
 def _gate(start: float, end: float, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -213,7 +213,7 @@ def code_curves(phones: Sequence[Phone], duration_s: float, fps: float = FRAMES_
     Frame n is sampled at its centre, (n + 0.5) / fps; there are ``ceil(duration_s * fps)`` frames.
     """
     count = int(np.ceil(duration_s * fps - 1e-9))
-    times_s = (np.arange(count) + 0.5) / fps
+    times_s: NDArray[np.float64] = np.asarray((np.arange(count) + 0.5) / fps, dtype=np.float64)
     parts = segments(phones)
     if not parts:
         return np.zeros((count, len(MOUTH_NAMES)), dtype=np.float32)

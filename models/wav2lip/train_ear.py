@@ -110,7 +110,12 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
         step += 1
         if step % 250 == 0 or step == steps:
             figures = judge(encoder, held_out)
-            print(step, round(float(loss), 4), json.dumps({k: round(v, 3) for k, v in figures.items()}), flush=True)
+            print(
+                step,
+                round(float(loss.detach()), 4),
+                json.dumps({k: round(v, 3) for k, v in figures.items()}),
+                flush=True,
+            )
             _write(
                 encoder,
                 {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step},

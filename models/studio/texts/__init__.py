@@ -8,7 +8,42 @@ import numpy as np
 from models.errors import MediaError
 
 _FOLDER = Path(__file__).parent
-_ONSETS = ["p", "b", "m", "m", "f", "v", "t", "d", "n", "s", "z", "l", "r", "k", "g", "w", "y", "h", "sh", "ch", "j", "th", "st", "pr", "bl", "fl", "sp", "tr", "kl", "b", "p", "f", "w", "sh"]
+_ONSETS = [
+    "p",
+    "b",
+    "m",
+    "m",
+    "f",
+    "v",
+    "t",
+    "d",
+    "n",
+    "s",
+    "z",
+    "l",
+    "r",
+    "k",
+    "g",
+    "w",
+    "y",
+    "h",
+    "sh",
+    "ch",
+    "j",
+    "th",
+    "st",
+    "pr",
+    "bl",
+    "fl",
+    "sp",
+    "tr",
+    "kl",
+    "b",
+    "p",
+    "f",
+    "w",
+    "sh",
+]
 _NUCLEI = ["a", "e", "i", "o", "u", "oo", "ee", "ai", "ow", "oy", "ar", "er", "or", "a", "o", "u"]
 _CODAS = [" ", " ", " ", " ", "m", "p", "b", "n", "t", "s", "l", "f", "v", "sh", "k", "ng", "st", "mp"]
 

@@ -1,0 +1,10 @@
+import pytest
+
+from models.studio.identity import ADA
+from models.studio.stage import Stage
+
+
+@pytest.fixture(scope="session")
+def stage() -> Stage:
+    """One baked stage for all tests: baking takes seconds."""
+    return Stage(ADA)
