@@ -105,7 +105,7 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
             embedding = encoder(corpus.windows(frames)).flatten(1).float()
         loss = loss_of(embedding, corpus.code[torch.from_numpy(frames)])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         step += 1
         if step % 250 == 0 or step == steps:
@@ -145,8 +145,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    corpora = (EarCorpus(path, LEAD_COLUMNS) for path in (arguments.corpus, arguments.held_out))
-    train(*corpora, arguments.out, arguments.steps, arguments.width)
+    corpus, held_out = EarCorpus(arguments.corpus, LEAD_COLUMNS), EarCorpus(arguments.held_out, LEAD_COLUMNS)
+    train(corpus, held_out, arguments.out, arguments.steps, arguments.width)
 
 
 if __name__ == "__main__":
