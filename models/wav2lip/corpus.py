@@ -15,6 +15,7 @@ pose and light, so the hidden half tells nothing that the sound does not.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,15 @@ from numpy.typing import NDArray
 from models.audio.mel import SILENCE
 from models.avatar import Avatar
 from models.errors import MediaError
-from models.studio.visemes import mouth_code
+from models.studio.visemes import curves_from_code, mouth_code
 from models.timebase import first_column
 from models.wav2lip.pixels import scaled_crop
 from models.wav2lip.windows import WINDOW_COLUMNS
 
 SYNC_FRAMES = 5
 _ABSENT = -1
+_UNTOLD = 0.1
+"""A blend shape this far from what the code gives is seen."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Corpus:
         if not shards:
             raise MediaError(f"{folder} holds no shards; draw a corpus with python -m models.studio.corpus.")
         parts = [_read(shard) for shard in shards]
+        for part in parts:
+            told = _told_by_code(part["weights"])
+            part.update({name: values[told] for name, values in part.items()})
         self.targets: NDArray[np.uint8] = np.concatenate([part.pop("target") for part in parts])
         fields = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         self.frame, self.clip = fields["frame"].astype(np.int64), fields["clip"].astype(np.int64)
@@ -104,7 +110,12 @@ class Corpus:
         return self.folder / f"clip-{clip:05d}.npy"
 
 
-def _read(shard: Path) -> dict[str, NDArray[np.generic]]:
+def _told_by_code(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which mouths (n, 52) the code tells in full: others would show one code many pictures, and blur it."""
+    return np.asarray(np.abs(curves_from_code(mouth_code(weights)) - weights).max(axis=1) < _UNTOLD)
+
+
+def _read(shard: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(shard) as data:
             fields = {name: data[name] for name in ("target", "frame", "weights")}
