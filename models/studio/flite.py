@@ -26,7 +26,7 @@ _IPA = {
     "m": "m", "n": "n", "ng": "ŋ", "nx": "n", "ow": "oʊ", "oy": "ɔɪ", "p": "p", "pau": "", "r": "ɹ", "s": "s",
     "sh": "ʃ", "t": "t", "th": "θ", "uh": "ʊ", "uw": "u", "v": "v", "w": "w", "y": "j", "z": "z", "zh": "ʒ",
 }  # fmt: skip
-_LATENESS_S = {"awb": 0.0, "kal16": 0.0, "rms": 0.0, "slt": 0.0}
+_LATENESS_S = {"awb": -0.002, "kal16": -0.003, "rms": -0.005, "slt": -0.012}
 """Measured with ``check_labels`` and taken out."""
 _ASPIRATION_S, _ASPIRATION_SHARE = 0.030, 0.35
 """A voiceless stop's segment holds its burst and breath; the lips part before."""
