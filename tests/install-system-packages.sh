@@ -8,4 +8,4 @@ command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ] || {
   exit 0
 }
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium espeak-ng
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium espeak-ng flite
