@@ -66,7 +66,7 @@ def scalp_mask(skin: Floats, skull: Skull) -> Floats:
     from_centre = skin - skull.centre
     elevation = np.arctan2(from_centre[:, 1], np.hypot(from_centre[:, 0], from_centre[:, 2]))
     azimuth = np.rad2deg(np.abs(np.arctan2(from_centre[:, 0], from_centre[:, 2])))
-    line = 42 - 52 * smoothstep(25, 95, azimuth) - 30 * smoothstep(95, 130, azimuth)
+    line = _hairline(azimuth)
     above = smoothstep(-0.05, 0.10, elevation - np.deg2rad(line))
     return np.asarray(above * (skin[:, 1] > -0.4), np.float32)
 
@@ -146,7 +146,42 @@ def build_hair(skull: Skull, style: str, colour: tuple[float, float, float], see
     """A head of hair; ``style`` is ``bob`` (to the jaw) or ``short``."""
     rng = np.random.default_rng(seed)
     clumps = _Clumps(skull, colour)
-    back_y, side_y, front_y = (-0.78, -0.64, -0.54) if style == "bob" else (-0.1, 0.25, 0.38)
+    (_short if style == "short" else _bob)(skull, clumps, rng)
+    return clumps.part()
+
+
+def _hairline(azimuth_degrees: Array | float) -> Array:
+    """Elevation in degrees where hair begins; azimuth 0 is the middle of the forehead."""
+    azimuth = np.asarray(azimuth_degrees, np.float64)
+    return 42 - 52 * smoothstep(25, 95, azimuth) - 30 * smoothstep(95, 130, azimuth)
+
+
+def _short(skull: Skull, clumps: _Clumps, rng: np.random.Generator) -> None:
+    """Cropped at the sides and the back, combed up and back from the forehead."""
+    t = np.linspace(0, 1, 9)
+    for _ in range(420):
+        azimuth = rng.uniform(40, 320)
+        line = float(_hairline(180 - abs(azimuth - 180)))
+        root = line + 6 + (80 - line) * rng.uniform() ** 1.3
+        tip = max(root - 26, line - 5 + rng.normal() * 2)
+        lift = 0.012 + 0.035 * np.sin(np.pi * t * 0.8) + rng.uniform(0, 0.015)
+        turn = rng.normal() * 5
+        path = skull.shell(np.deg2rad(azimuth + turn * t), np.deg2rad(root + (tip - root) * t), lift)
+        clumps.add(path, 0.055, 0.020, rng.uniform(-1, 1), rng.uniform())
+    for layer in range(4):
+        for _ in range(95):
+            azimuth = rng.uniform(-72, 72)
+            root = float(_hairline(abs(azimuth))) - 11 + 13 * layer + rng.normal() * 2.0
+            tip = root + 52 + rng.normal() * 4
+            lift = 0.004 + (0.13 - 0.015 * layer) * np.sin(np.pi * t * 0.62) ** 0.8 + rng.uniform(0, 0.02)
+            turn = 16 + rng.normal() * 5
+            path = skull.shell(np.deg2rad(azimuth + turn * t), np.deg2rad(root + (tip - root) * t), lift)
+            clumps.add(path, 0.062, 0.030, rng.uniform(-1, 1), rng.uniform())
+
+
+def _bob(skull: Skull, clumps: _Clumps, rng: np.random.Generator) -> None:
+    """To the jaw, parted at the side."""
+    back_y, side_y, front_y = -0.78, -0.64, -0.54
     degrees = np.deg2rad
     for layer, (offset, count, width) in enumerate(((0.05, 60, 0.13), (0.10, 64, 0.10), (0.14, 52, 0.075))):
         for index in range(count):
@@ -167,7 +202,6 @@ def build_hair(skull: Skull, style: str, colour: tuple[float, float, float], see
                 end_y = front_y + 0.06 * rng.normal()
                 path = _fall(skull, start, end, end_y, offset + rng.normal() * 0.008, -0.12)
                 clumps.add(path, width, 0.038, rng.uniform(-1, 1), rng.uniform())
-    return clumps.part()
 
 
 def strand_texture(size: int, seed: int) -> Floats:

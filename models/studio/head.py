@@ -166,7 +166,7 @@ class Head:
         self.parts["tongue"] = build_tongue(vertices[tongue], tongue_triangles)
         self._moving.append(("tongue", np.arange(len(tongue)), deltas[:, tongue]))
         lash, lash_triangles = cut[Material.LASH]
-        dark = np.tile(np.array([0.025, 0.015, 0.012], np.float32), (len(lash), 1))
+        dark = np.tile(np.array(look.lash, np.float32), (len(lash), 1))
         self.parts["lash"] = Part(vertices[lash], lash_triangles, Material.LASH, dark)
         self._moving.append(("lash", np.arange(len(lash)), deltas[:, lash]))
         for index, sphere in enumerate(self.eyes):

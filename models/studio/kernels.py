@@ -177,7 +177,8 @@ def light(
 ) -> None:
     """Light a vertex: key with baked soft shadow, fill, sky, rim; wrapped for skin, stranded for hair.
 
-    ``gloss`` is (n, 3): subsurface share, roughness, specular gain. Hair follows Kajiya & Kay 1989.
+    ``gloss`` is (n, 3): subsurface share, roughness, specular gain (0.25 is plain hair).
+    Hair follows Kajiya & Kay 1989.
     """
     fill = np.array([0.78, 0.13, 0.61])
     rim_a, rim_b = np.array([0.577, 0.371, -0.742]), np.array([-0.667, 0.292, -0.667])
@@ -215,6 +216,8 @@ def light(
         back = max(nx * rim_a[0] + ny * rim_a[1] + nz * rim_a[2], 0.0) * 0.8
         back += max(nx * rim_b[0] + ny * rim_b[1] + nz * rim_b[2], 0.0) * 0.5
         back *= edge * ambient
+        if m == HAIR:
+            back *= gloss[i, 2] * 4
         if m in (EYE, TEETH, TONGUE):
             back = 0.0
         for c in range(3):
@@ -229,7 +232,7 @@ def light(
         if m == HAIR:
             along = tangents[i, 0] * hx + tangents[i, 1] * hy + tangents[i, 2] * hz
             sine = np.sqrt(max(1 - along * along, 0.0))
-            lit = min(max((facing + 0.2) / 0.6, 0.0), 1.0) * (0.4 + 0.6 * shadow)
+            lit = min(max((facing + 0.2) / 0.6, 0.0), 1.0) * (0.4 + 0.6 * shadow) * (gloss[i, 2] * 4)
             for c in range(3):
                 specular[i, c] += lit * (sine**70 * 0.16 * strand_tint[c] + hair[c] * sine**18 * 1.1)
 

@@ -103,6 +103,7 @@ class Renderer:
         occlusion, visibility = self._baked_light()
         columns: list[list[Floats]] = [[], [], [], []]
         gloss = np.array([_GLOSS[m] for m in Material], np.float32)[head.material]
+        gloss[head.material == Material.HAIR, 2] *= np.float32(head.identity.look.hair_shine)
         for name, part in head.parts.items():
             n, here = len(part.vertices), head.span(name)
             mix, coordinates = part.texture_mix, part.texture_coordinates

@@ -96,7 +96,7 @@ def paint_skin(part: SkinPart, look: Look, size: int = 1024) -> Floats:
     tint((0.93, 0.84, 0.82), 0.55 * np.exp(-(28 * (x - 0.30) ** 2 + 90 * (y - 7.21) ** 2)))
     tint((0.80, 0.60, 0.56), 0.35 * np.exp(-(34 * (x - 0.32) ** 2 + 200 * (y - 7.385) ** 2)))
     if look.stubble:
-        jaw = smoothstep(6.62, 6.30, y) * np.ones_like(x)
+        jaw = smoothstep(6.62, 6.42, y) * smoothstep(6.20, 6.32, y) * smoothstep(0.85, 0.5, x)
         around = np.exp(-(10 * x**2 + 26 * (y - 6.52) ** 2))
         beard = np.clip(jaw + around, 0, 1) * (0.45 + 0.55 * _noise(size, 240, 5))
         tint((0.52, 0.50, 0.52), look.stubble * beard)

@@ -32,7 +32,7 @@ def build_clothes(vertices: Floats, triangles: Ints, rest: Floats, look: Look) -
     """A jumper grown from the skin below the neckline, and its ribbed roll collar."""
     normals = vertex_normals(vertices, triangles)
     height = _below_neckline(rest)
-    limit = -0.07 + 0.12 * smoothstep(0.62, 0.85, np.abs(rest[:, 0]))
+    limit = -0.07 + 0.12 * smoothstep(look.neck_half_width, look.neck_half_width + 0.23, np.abs(rest[:, 0]))
     kept = triangles[(height < limit)[triangles].any(1)]
     used, dense = np.unique(kept, return_inverse=True)
     thickness = 0.05 + 0.05 * smoothstep(0, -0.4, height[used])
@@ -61,7 +61,7 @@ def _collar(points: NDArray[np.float64], look: Look) -> Part:
         return np.convolve(np.r_[values[-22:], values, values[:22]], kernel, "same")[22:-22]
 
     radius = smooth(np.hypot(path[:, 0] - middle[0], path[:, 2] - middle[2]))
-    radius = np.minimum(radius, np.median(radius) * 1.04) * 0.97
+    radius = np.minimum(radius, np.median(radius) * look.collar_spread) * 0.97
     path = np.stack([middle[0] + radius * np.sin(angle), smooth(path[:, 1]), middle[2] + radius * np.cos(angle)], 1)
     path = np.concatenate([path, path[:1]])
     tangent = np.gradient(path, axis=0)

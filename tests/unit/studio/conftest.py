@@ -1,6 +1,6 @@
 import pytest
 
-from models.studio.identity import ADA
+from models.studio.identity import ADA, LEO
 from models.studio.stage import Stage
 
 
@@ -8,3 +8,8 @@ from models.studio.stage import Stage
 def stage() -> Stage:
     """One baked stage for all tests: baking takes seconds."""
     return Stage(ADA)
+
+
+@pytest.fixture(scope="session")
+def leo_stage() -> Stage:
+    return Stage(LEO)

@@ -41,7 +41,11 @@ def test_boxes_are_even_inside_and_follow_smoothly(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("frame", [0, 75, 150])
-def test_the_lower_half_of_the_box_holds_the_whole_open_mouth(stage: Stage, frame: int) -> None:
+@pytest.mark.parametrize("who", ["stage", "leo_stage"])
+def test_the_lower_half_of_the_box_holds_the_whole_open_mouth(
+    request: pytest.FixtureRequest, who: str, frame: int
+) -> None:
+    stage: Stage = request.getfixturevalue(who)
     pose, idle = stage.pose(frame, weights(jawOpen=1.0, mouthLowerDown=0.6, mouthUpperUp=0.6))
     skin, start = stage.head.skin, stage.head.offset["skin"]
     moved = pose.vertices[start : start + len(skin.vertices)]
