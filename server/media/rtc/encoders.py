@@ -8,6 +8,7 @@ encoded: PyAV rescales a frame's pts to the codec's time base, and aiortc's H.26
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 from aiortc.codecs import get_encoder
@@ -82,6 +83,7 @@ def _prepared(frame: Frame, force_keyframe: bool) -> tuple[av.VideoFrame, int]:
     """The frame as I420 with its picture type set, and its RTP timestamp (90 kHz)."""
     assert isinstance(frame, av.VideoFrame)
     assert frame.pts is not None
+    assert frame.time_base is not None
     timestamp = convert_timebase(frame.pts, frame.time_base, VIDEO_TIME_BASE)
     if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p")
@@ -205,12 +207,12 @@ class OpusSpeechEncoder(Encoder):
         payloads: list[bytes] = []
         timestamp: int | None = None
         for part in self._resampler.resample(frame):
-            if timestamp is None and part.pts is not None:
+            if timestamp is None and part.pts is not None and part.time_base is not None:
                 timestamp = convert_timebase(part.pts, part.time_base, SOUND_TIME_BASE)
             payloads += [bytes(packet) for packet in self._codec.encode(part)]
         return payloads, timestamp or 0
 
-    def pack(self, packet: Packet) -> tuple[list[bytes], int]:
+    def pack(self, packet: "Packet[Any]") -> tuple[list[bytes], int]:
         """RTP payload and RTP timestamp of sound that is encoded already."""
         assert packet.pts is not None
         return [bytes(packet)], convert_timebase(packet.pts, packet.time_base, SOUND_TIME_BASE)
