@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCIceServer, RTCRtpReceiver
-from aiortc.codecs.h264 import H264Decoder
+from aiortc.codecs.h264 import H264Decoder, h264_depayload
 from aiortc.codecs.vpx import Vp8Decoder, vp8_depayload
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtcpSrPacket, RtpPacket
@@ -26,6 +26,7 @@ from server.media.ingress import AudioIngress, Decoder
 from server.media.rtc import ice
 from server.media.rtc.encoders import Bitrate, H264HeadEncoder, OpusSpeechEncoder, Vp8HeadEncoder
 from server.media.rtc.private import get_private
+from server.media.rtc.sender import Sender
 from server.media.tracks import PictureTrack, SoundTrack
 
 LOOPBACK = rtc.IceSettings(host_addresses=("127.0.0.1",))
@@ -335,19 +336,37 @@ def test_a_frame_shown_again_is_no_key_frame() -> None:
 
 
 def test_a_requested_h264_key_frame_is_one_a_new_viewer_can_start_from() -> None:
-    encoder = H264HeadEncoder()
-    stream = [list(encoder._nal_units(picture(i))) for i in range(3)]
-    forced = picture(3)
-    forced.pict_type = av.video.frame.PictureType.I
-    kinds = [unit[0] & 0x1F for unit in encoder._nal_units(forced)]
-    assert stream
-    assert {5, 7, 8} <= set(kinds), "IDR slice, sequence and picture parameter sets"
-    payloads, _ = encoder.encode(picture(4), force_keyframe=True)
-    assert payloads
-    decoded = H264Decoder()
-    data = b"".join(b"\0\0\0\1" + unit for unit in encoder._nal_units(forced))
-    frames = decoded.decode(JitterFrame(data, 0)) + decoded.codec.decode(None)
+    encoder, decoder = H264HeadEncoder(), H264Decoder()
+    kinds = []
+    for index in range(4):
+        payloads, timestamp = encoder.encode(picture(index), force_keyframe=index == 3)
+        data = b"".join(h264_depayload(payload) for payload in payloads)
+        kinds.append({unit[0] & 0x1F for unit in data.split(b"\0\0\0\1")[1:]})
+    idr, sequence_parameters, picture_parameters = 5, 7, 8
+    assert idr not in kinds[1] | kinds[2]
+    assert {idr, sequence_parameters, picture_parameters} <= kinds[3]
+    frames = decoder.decode(JitterFrame(data, timestamp)) + decoder.codec.decode(None)
     assert [(frame.width, frame.height) for frame in frames] == [(SIDE_PX, SIDE_PX)]
+
+
+async def test_closing_ends_the_wait_for_a_peer_that_never_came() -> None:
+    caller, callee = (rtc.create_peer_connection(settings=LOOPBACK) for _ in range(2))
+    caller.addTransceiver("audio")
+    await caller.setLocalDescription(await caller.createOffer())
+    await callee.setRemoteDescription(caller.localDescription)
+    await caller.close()
+    await callee.setLocalDescription(await callee.createAnswer())
+    await asyncio.sleep(0.3)
+    assert callee.connectionState == "connecting"
+    # The fixture sees whether anything is left.
+    await callee.close()
+
+
+async def test_every_sender_has_our_encoders_bound_to_a_clock_or_not() -> None:
+    peer = rtc.create_peer_connection(settings=LOOPBACK)
+    assert isinstance(peer.addTransceiver("audio").sender, Sender)
+    assert isinstance(peer.addTrack(PictureTrack()), Sender)
+    await peer.close()
 
 
 def test_the_picture_is_decoded_as_it_was_sent() -> None:

@@ -114,6 +114,7 @@ def test_a_packet_30_ms_late_is_still_heard_and_the_delay_comes_back() -> None:
     arrivals = [(t + (30.0 if i == 100 else 0.0), i) for t, i in steady(1000)]
     line = Line(arrivals, 1000, phase_ms=12.0)
     assert line.buffer.stats.discarded == line.buffer.stats.lost == 0
+    assert line.delays[102] >= line.delays[90] + 4.0, "told at once, though the delay is the least of ten ticks"
     assert line.delays[-1] <= 30.0
 
 

@@ -178,8 +178,6 @@ class H264HeadEncoder(H264Encoder):
             "maxrate": str(bitrate),
             "bufsize": str(bitrate),
             "sc_threshold": "0",
-            # Without it a requested key frame is an I picture that no new viewer can start from.
-            "forced-idr": "1",
         }
 
 
