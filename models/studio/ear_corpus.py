@@ -1,8 +1,9 @@
 """What the ear learns from: speech of many voices, as microphones bring it, with the mouth code of every frame.
 
-    python -m models.studio.ear_corpus --minutes 60 --seed 1 --out ear.npz [--held-out]
+    python -m models.studio.ear_corpus --minutes 60 --seed 1 --out ear.npz [--held-out] [--curves curves.npz]
 
-Sound only: nothing is rendered, so an hour takes a minute or two. The same seed gives the same file.
+Sound only: nothing is rendered, so an hour takes a minute or two. ``--curves`` also writes
+the mouths as ARKit weights, for ``models.studio.corpus`` to draw.
 """
 
 import argparse
@@ -16,8 +17,9 @@ from tqdm import tqdm
 
 from models.audio.mel import mel_spectrogram
 from models.studio import degrade
+from models.studio.arkit import ARKIT_NAMES
 from models.studio.speech import speak
-from models.studio.visemes import MOUTH_NAMES, code_curves
+from models.studio.visemes import MOUTH_NAMES, code_curves, curves_from_code
 from models.studio.voices import language_of, random_prosody, random_voice
 from models.timebase import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, SPEECH_RATE_HZ
 
@@ -109,11 +111,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out", action="store_true", help="the voices no training hears")
+    parser.add_argument("--curves", type=Path, help="also write the mouths as (n, 52) ARKit weights")
     arguments = parser.parse_args()
     mel, code, starts = build(arguments.minutes, arguments.seed, arguments.held_out)
     aside = arguments.out.with_suffix(".part.npz")
     np.savez(aside, mel=mel, code=code, starts=starts, names=np.array(MOUTH_NAMES))
     os.replace(aside, arguments.out)
+    if arguments.curves is not None:
+        aside = arguments.curves.with_suffix(".part.npz")
+        np.savez(aside, curves=curves_from_code(code.astype(np.float32)), names=np.array(ARKIT_NAMES))
+        os.replace(aside, arguments.curves)
 
 
 if __name__ == "__main__":
