@@ -163,6 +163,7 @@ async function pollForever() {
 /** Runs a control's action and says in words what went wrong. */
 function on(id, event, action) {
   byId(id).addEventListener(event, async (...details) => {
+    view.showNotice("");
     try {
       await action(...details);
     } catch (error) {

@@ -30,16 +30,26 @@ function round(value, unit = "") {
   return Number.isFinite(value) ? `${Math.round(value)}${unit}` : "–";
 }
 
-/** Shows what went wrong, or nothing for "". */
+// The connection and the controls each say what is wrong; a connection that comes up must not wipe out the
+// sentence about a file that can't be read.
+const notices = { link: "", control: "" };
+
+function setNotice(from, message) {
+  notices[from] = message;
+  const shown = notices.link || notices.control;
+  setText(byId("notice-text"), shown);
+  byId("notice").hidden = !shown;
+}
+
+/** Shows what went wrong with a control, or nothing for "". What the connection says comes first. */
 export function showNotice(message) {
-  setText(byId("notice-text"), message);
-  byId("notice").hidden = !message;
+  setNotice("control", message);
 }
 
 export function showLink({ state, message, secondsLeft }) {
   document.body.dataset.state = state;
   setText(byId("state"), STATE_WORDS[state]);
-  showNotice(message);
+  setNotice("link", message);
   const waiting = state === "waiting";
   const cancel = byId("cancel");
   if (!waiting && document.activeElement === cancel) {

@@ -132,13 +132,16 @@ def test_critic_and_sync_terms_teach_too(spoken: Corpus) -> None:
     assert np.isfinite(with_terms.advance()["total"])
 
 
-def test_the_expert_learns_which_sound_belongs(spoken: Corpus, tmp_path: Path) -> None:
-    expert = train_syncnet.Recipe(steps=30, batch=8, width=0.125, checkpoint_every=10)
+def test_the_expert_learns_which_sound_belongs(spoken: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expert = train_syncnet.Recipe(steps=12, batch=8, width=0.125, checkpoint_every=10)
     trainer = train_syncnet.ExpertTrainer(spoken, expert)
-    found = [trainer.advance() for _ in range(30)]
-    assert np.mean(found[-5:]) < 0.9 * np.mean(found[:3])
+    first = trainer.batch(np.random.default_rng(0))
+    # One batch over and over: whether it is learned does not hang on the luck of the draw.
+    monkeypatch.setattr(trainer, "batch", lambda rng: first)
+    found = [trainer.advance() for _ in range(12)]
+    assert found[-1] < 0.3 * found[0]
     save_state(tmp_path / train_syncnet.STATE, trainer.state())
-    assert train_syncnet.run(spoken, expert, tmp_path).step == 30
+    assert train_syncnet.run(spoken, expert, tmp_path).step == 12
 
 
 def test_ear_and_face_merge_into_an_engine(folder: Path, tmp_path: Path) -> None:
