@@ -28,9 +28,9 @@ MAX_PICTURES = 200
 """A sheet of more is not looked at; the step between them grows instead."""
 _CHUNK_SAMPLES = WIRE_RATE_HZ // FRAMES_PER_SECOND
 _FLOOR_DBFS = -100.0
-_PAUSE_BELOW_DB = 30.0
+_PAUSE_BELOW_DB = 25.0
 _LOUD_BELOW_DB = 6.0
-_AROUND_FRAMES = 2
+_AROUND_FRAMES = 1
 _TILE_PX, _STAMP_PX, _WAVE_PX, _COLUMNS = 144, 18, 40, 10
 _INK, _PAPER, _WAVE_INK = (40, 40, 40), 255, (170, 90, 30)
 
@@ -57,7 +57,7 @@ class Watched:
 
     @property
     def pauses(self) -> Inside:
-        """Frames that are quiet, as are the two before and after them."""
+        """Frames that are quiet, as are the ones before and after them."""
         below_dbfs = max(self.loud_dbfs - _PAUSE_BELOW_DB, SILENCE_DBFS)
         return ~measures.dilated(self.levels_dbfs >= below_dbfs, _AROUND_FRAMES)
 

@@ -15,6 +15,7 @@ from models.engine import Engine
 from models.quality import controls
 from models.quality.measures import correlation
 from models.quality.opening import FIT_RENDERS, OpeningGauge, Renders, speech_renders
+from models.quality.prepared import PreparedOnce
 from models.quality.speech_set import Sound, babble, held_out_voices, room_noise, speak_set
 from models.quality.trial import Draw, Figures, Trial, figures, pause_opening, render_recall, run_trial
 from models.quality.truth import Truth
@@ -73,14 +74,14 @@ def measure(
         AvatarError: the studio cannot draw this avatar.
         MediaError: none of the voices can be had.
     """
-    load = os.getloadavg()
+    load, once = os.getloadavg(), PreparedOnce(engine)
     speech = speak_set(options.voices, options.seconds, options.seed)
     truth = truth or Truth(avatar)
     renders = speech_renders(truth, len(avatar), options.fit_renders, options.seed)
     gauge = OpeningGauge(avatar, renders)
     sounds = {CLEAN: speech.sound, LOSSY: network(speech.sound, options.seed)}
     with tqdm(total=len(speech), unit="frame", disable=options.quiet or None) as bar:
-        trial = run_trial(draw, engine, avatar, truth, gauge, speech, sounds, bar.update)
+        trial = run_trial(draw, once, avatar, truth, gauge, speech, sounds, bar.update)
     rows = _voice_rows(trial, gauge, options)
     report: dict[str, Any] = {
         "avatar": avatar.name,
@@ -89,7 +90,7 @@ def measure(
         "speech_s": len(speech) / FRAMES_PER_SECOND,
         **_speech_figures(trial, CLEAN, gauge),
         LOSSY: _speech_figures(trial, LOSSY, gauge),
-        **_controls(draw, engine, avatar, gauge, renders, trial, options.seed),
+        **_controls(draw, once, avatar, gauge, renders, trial, options.seed),
         "label_lag_ms": max((row["label_lag_ms"] for row in rows), key=abs),
         "weights_mb": None if weights is None else weights.stat().st_size / 1e6,
         "dtype": str(getattr(engine, "dtype", "unknown dtype")).removeprefix("torch."),
@@ -111,19 +112,22 @@ def _controls(
     some = Renders(
         renders.frames[:_LEAK_RENDERS], renders.pictures[:_LEAK_RENDERS], renders.openings_mm[:_LEAK_RENDERS]
     )
-    leak = controls.leak(engine, avatar, gauge, some)
     # The trial's renders are none of those the gauge was fitted on.
     agreement = correlation(trial.label_mm[trial.talking], np.array(trial.render.opening_mm)[trial.talking])
+    noises = (room_noise(NOISE_S, seed), babble(trial.speech, NOISE_S))
+    room, babbled = (controls.stillness(draw, engine, avatar, gauge, noise) for noise in noises)
+    frame_ms = controls.ms_per_frame(engine, avatar)
+    leak = controls.leak(engine, avatar, gauge, some)
     return {
-        "room_noise_opening": controls.stillness(draw, engine, avatar, gauge, room_noise(NOISE_S, seed)),
-        "babble_opening": controls.stillness(draw, engine, avatar, gauge, babble(trial.speech, NOISE_S)),
+        "room_noise_opening": room,
+        "babble_opening": babbled,
         "leak_correlation": leak.correlation,
         "leak_amplitude_ratio": leak.amplitude_ratio,
         "gauge_correlation": agreement,
         "gauge_range_mm": gauge.range_mm,
         "gauge_shut_below_mm": gauge.shut_below_mm,
         "render_closure_recall": render_recall(trial, gauge),
-        "ms_per_frame_one_core": controls.ms_per_frame(engine, avatar),
+        "ms_per_frame_one_core": frame_ms,
     }
 
 
