@@ -74,8 +74,8 @@ class Executor:
                         self._post(_cancel, future)
                     return
                 calls, self._calls = self._calls, []
-                batch, late = self._queue.take(time.monotonic(), self._max_batch)
-            self._metrics.frames_dropped.labels(reason="render late").inc(len(late))
+                batch, given_up = self._queue.take(time.monotonic(), self._max_batch)
+            self._metrics.frames_dropped.labels(reason="overload").inc(len(given_up))
             for function, future in calls:
                 self._answer(function, future)
             if batch:
@@ -93,7 +93,10 @@ class Executor:
         started_s = time.monotonic()
         crops = self._render(batch)
         pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
-        self._metrics.render_seconds.observe(time.monotonic() - started_s)
+        took_s = time.monotonic() - started_s
+        with self._wake:
+            self._queue.measured(batch[0].engine, len(batch), took_s)
+        self._metrics.render_seconds.observe(took_s)
         self._metrics.batch_frames.observe(len(batch))
         self._post(_deliver, batch, pictures)
 
