@@ -10,7 +10,7 @@ checkpoint in ``--out``; losses go to TensorBoard there, and sample sheets (idle
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
@@ -27,12 +28,13 @@ from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus
 from models.wav2lip.discriminator import QualityDiscriminator
-from models.wav2lip.merge import merged, read_ear
-from models.wav2lip.network import Generator
+from models.wav2lip.fold import preferred_dtype
+from models.wav2lip.merge import info_of, merged, read_ear
+from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.region import Cutout
 from models.wav2lip.sheets import write_sheet
 from models.wav2lip.syncnet import SyncNet
-from models.wav2lip.weights import GeneratorInfo, save_generator
+from models.wav2lip.weights import save_generator
 
 STATE = "last.pt"
 PATCH = (48, 96)
@@ -53,7 +55,8 @@ class Recipe:
     held_out: int = 64
     """Last samples of the corpus, kept from training, for the sheets."""
     seed: int = 1
-    bfloat16: bool = True
+    bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
+    """Only where the processor multiplies it: elsewhere it is slower than float32."""
     checkpoint_every: int = 250
     sheet_every: int = 500
     weights: objective.Weights = field(default_factory=objective.Weights)
@@ -85,6 +88,14 @@ class Trainer:
         self.runs = corpus.runs() if recipe.weights.sync else np.zeros(0, np.int64)
         if recipe.weights.sync and (self.expert is None or not len(self.runs)):
             raise ValueError("The sync term needs a lip-sync expert and a corpus whose clips have sound.")
+
+    def start_from(self, tensors: Mapping[str, Tensor]) -> int:
+        """Begin with the tensors of another generator that fit by name and shape; returns how many do."""
+        own = self.generator.state_dict()
+        fitting = {name: t.float() for name, t in tensors.items() if name in own and own[name].shape == t.shape}
+        self.generator.load_state_dict(own | fitting)
+        self.average = {n: t.detach().clone() for n, t in self.generator.state_dict().items()}
+        return len(fitting)
 
     def advance(self) -> dict[str, float]:
         """One step; returns the losses."""
@@ -127,7 +138,8 @@ class Trainer:
             cut = [self.cutout.cut(feature, level) for level, feature in enumerate(features)]
             embedding = objective.embedding_of(code, self.generator.embedding_channels)
             blocks, output = self.generator.face_decoder_blocks, self.generator.output_block
-            return self.cutout.decode(blocks, output, embedding, cut).float()
+            drawn = self.cutout.decode(blocks, output, embedding, cut).float()
+        return laid_over(drawn, self._part(batch.idle))
 
     @torch.no_grad()
     def sheet(self, path: Path, count: int = 8) -> None:
@@ -215,13 +227,22 @@ class Trainer:
                 self.average[name].copy_(tensor)
 
 
-def run(corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None, ear: Path | None = None) -> Trainer:
-    """Train to ``recipe.steps``, from the last checkpoint in ``out`` if there is one."""
+def run(
+    corpus: Corpus,
+    recipe: Recipe,
+    out: Path,
+    expert: SyncNet | None = None,
+    ear: Path | None = None,
+    start: Path | None = None,
+) -> Trainer:
+    """Train to ``recipe.steps``, from the last checkpoint in ``out`` if there is one, else from ``start``'s weights."""
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(corpus, recipe, expert)
     if (out / STATE).is_file():
         trainer.restore(load_state(out / STATE))
         print(f"resumed at step {trainer.step}", flush=True)
+    elif start is not None:
+        print(f"{trainer.start_from(load_file(start))} tensors taken from {start.name}", flush=True)
     with SummaryWriter(str(out / "log"), purge_step=trainer.step) as writer:
         for step, terms in _steps(trainer):
             for name, value in terms.items():
@@ -240,13 +261,7 @@ def run(corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None
 def export(trainer: Trainer, ear: Path, path: Path) -> None:
     """Merge the averaged face with an ear into one generator file."""
     tensors, metadata = read_ear(ear)
-    info = GeneratorInfo(
-        width=trainer.recipe.width,
-        size=trainer.corpus.size,
-        lead_columns=int(metadata.get("lead_columns", 8)),
-        colour="rgb",
-        licence="Apache-2.0",
-    )
+    info = info_of(trainer.recipe.width, trainer.corpus.size, metadata)
     save_generator(path, merged(trainer.average, tensors, info).state_dict(), info)
 
 
@@ -282,6 +297,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--ear", type=Path, help="safetensors of an audio encoder, to merge with")
+    parser.add_argument("--start", type=Path, help="safetensors of a generator to begin with, where shapes fit")
     parser.add_argument("--expert", type=Path, help="expert.pt of train_syncnet, for the sync term")
     parser.add_argument("--sync", type=float, default=0.0, help="weight of the sync term, e.g. 0.03")
     parser.add_argument("--critic", type=float, default=0.0, help="weight of the critic's term, e.g. 0.005")
@@ -304,7 +320,7 @@ def main() -> None:
         weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
     )
     corpus = Corpus(arguments.corpus, load_avatar(arguments.avatar))
-    run(corpus, recipe, arguments.out, expert, arguments.ear)
+    run(corpus, recipe, arguments.out, expert, arguments.ear, arguments.start)
 
 
 if __name__ == "__main__":

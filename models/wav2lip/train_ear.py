@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.audio.mel import SILENCE
+from models.wav2lip.fold import preferred_dtype
 from models.wav2lip.network import Generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 
@@ -82,10 +83,12 @@ def judge(encoder: nn.Module, corpus: EarCorpus) -> dict[str, float]:
     }
 
 
-def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float) -> None:
+def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float, face_width: float) -> None:
     """Run or resume; writes the ear at every 250 steps."""
     torch.manual_seed(1)
-    encoder = Generator(width, 192).audio_encoder
+    encoder = Generator(face_width, ear_width=width).audio_encoder
+    encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bfloat16 = preferred_dtype() is torch.bfloat16
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=PEAK_RATE, weight_decay=1e-3)
     state_path, step = out.with_suffix(".state.pt"), 0
     if state_path.is_file():
@@ -101,7 +104,7 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
             )
         frames = rng.integers(0, len(corpus.code), BATCH)
         encoder.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             embedding = encoder(corpus.windows(frames)).flatten(1).float()
         loss = loss_of(embedding, corpus.code[torch.from_numpy(frames)])
         optimiser.zero_grad()
@@ -121,16 +124,17 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
                 {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
                 out,
                 state_path,
+                width,
             )
 
 
-def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path) -> None:
+def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path, width: float) -> None:
     aside = state_path.with_suffix(".part")
     torch.save(state, aside)
     os.replace(aside, state_path)
     tensors = {f"audio_encoder.{n}": t.contiguous() for n, t in encoder.state_dict().items() if t.is_floating_point()}
     aside = out.with_suffix(".part")
-    save_file(tensors, str(aside), metadata={"lead_columns": str(LEAD_COLUMNS)})
+    save_file(tensors, str(aside), metadata={"lead_columns": str(LEAD_COLUMNS), "width": str(width)})
     os.replace(aside, out)
 
 
@@ -141,12 +145,13 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--face-width", type=float, default=0.25, help="width of the face it is merged with")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     corpus, held_out = EarCorpus(arguments.corpus, LEAD_COLUMNS), EarCorpus(arguments.held_out, LEAD_COLUMNS)
-    train(corpus, held_out, arguments.out, arguments.steps, arguments.width)
+    train(corpus, held_out, arguments.out, arguments.steps, arguments.width, arguments.face_width)
 
 
 if __name__ == "__main__":

@@ -53,22 +53,26 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return small_corpus(path)
 
 
-def test_the_loss_falls_and_the_code_reaches_the_picture(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(small_corpus(folder), recipe(60))
-    first = [trainer.advance()["total"] for _ in range(5)]
-    for _ in range(50):
+def test_the_loss_falls_and_the_code_reaches_the_picture(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(small_corpus(folder), recipe(1000, rate=1e-2))
+    # One shut and one open mouth on one idle frame, over and over: no luck of the draw decides.
+    same = np.flatnonzero(trainer.corpus.frame == 0)
+    jaw = trainer.corpus.code[same, 0]
+    pair = same[[jaw.argmin(), jaw.argmax()]]
+    monkeypatch.setattr(trainer, "_chosen", lambda rng: pair)
+    first = terms = trainer.advance()
+    while terms["total"] >= 0.2 * first["total"] and trainer.step < 400:
         terms = trainer.advance()
     assert set(terms) == {"total", "l1", "edge"}
-    assert terms["total"] < 0.75 * np.mean(first)
-    trainer.generator.eval()
-    batch = trainer.corpus.batch(np.array([0, 0]))
-    batch.code[:, 0] = 0.0, 1.0
-    with torch.no_grad():
-        shut, wide = trainer.draw(batch)
-    assert (shut - wide).abs().max() > 1e-3
+    assert terms["total"] < 0.2 * first["total"]
+    with torch.no_grad():  # by the batch's own statistics: the running ones lag behind so fast a training
+        shut, wide = trainer.draw(trainer.corpus.batch(pair))
+    assert (shut - wide).abs().max() > 0.1
     trainer.sheet(tmp_path / "sheet.png", count=3)
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    assert sheet.shape == (3 * 192, 3 * 192, 3)
+    assert sheet.shape == (3 * 288, 3 * 288, 3)
 
 
 KILLED = """
