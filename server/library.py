@@ -1,5 +1,6 @@
 """The avatars this server can show, and what each engine keeps of them."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Library:
-    """Loads avatars and engines once, on the device's thread, when they are first asked for."""
+    """Loads avatars and engines once, when they are first asked for, without holding up the sessions that run."""
 
     def __init__(self, executor: Executor, folders: list[Path], weights: Path | None) -> None:
         self._executor = executor
@@ -26,6 +27,8 @@ class Library:
         self._avatars: dict[str, Avatar] = {}
         self._engines: dict[str, Engine] = {}
         self._prepared: dict[tuple[str, str], Any] = {}
+        # Who asks for what another is loading waits for it, rather than loading it twice.
+        self._avatar_lock, self._engine_lock, self._prepared_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
     @property
     def avatar_names(self) -> list[str]:
@@ -43,9 +46,10 @@ class Library:
         if folder is None:
             known = ", ".join(self.avatar_names) or "none is installed"
             raise NotFoundError(f"There is no avatar '{name}'; choose one of: {known}.")
-        if name not in self._avatars:
-            self._avatars[name] = await self._executor.call(lambda: load_avatar(folder))
-        return self._avatars[name]
+        async with self._avatar_lock:
+            if name not in self._avatars:
+                self._avatars[name] = await asyncio.to_thread(load_avatar, folder)
+            return self._avatars[name]
 
     async def engine(self, name: str) -> Engine:
         """An engine by name.
@@ -55,16 +59,18 @@ class Library:
         """
         if name not in engine_names():
             raise RequestError(f"There is no engine '{name}'; choose one of: {', '.join(engine_names())}.")
-        if name not in self._engines:
-            self._engines[name] = await self._executor.call(lambda: load_engine(name, self._weights))
-        return self._engines[name]
+        async with self._engine_lock:
+            if name not in self._engines:
+                self._engines[name] = await self._executor.call(lambda: load_engine(name, self._weights))
+            return self._engines[name]
 
     async def prepared(self, engine: Engine, avatar: Avatar) -> Any:
         """What ``engine`` computed once from ``avatar``."""
         key = (engine.name, avatar.name)
-        if key not in self._prepared:
-            self._prepared[key] = await self._executor.call(lambda: engine.prepare(avatar))
-        return self._prepared[key]
+        async with self._prepared_lock:
+            if key not in self._prepared:
+                self._prepared[key] = await self._executor.call_in_steps(engine.preparation(avatar))
+            return self._prepared[key]
 
     async def listing(self) -> list[dict[str, Any]]:
         """What ``GET /avatars`` tells of each; a damaged one is named in the log and left out."""

@@ -1,6 +1,7 @@
 """Wav2Lip live: what depends on the avatar alone is computed once, and only what is pasted is drawn."""
 
 import copy
+from collections.abc import Generator as Steps
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.avatar import Avatar
-from models.engine import MelWindow, RenderRequest
+from models.engine import MelWindow, RenderRequest, finish
 from models.wav2lip.fold import fold_norms, preferred_dtype
 from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.pixels import scaled_crop
@@ -73,9 +74,13 @@ class Wav2LipEngine:
     def _fast(self, module: nn.Module) -> nn.Module:
         return module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    @torch.inference_mode()
     def prepare(self, avatar: Avatar) -> PreparedAvatar:
         """Encode every idle frame's face: some 5 ms a frame."""
+        return finish(self.preparation(avatar))
+
+    @torch.inference_mode()
+    def preparation(self, avatar: Avatar) -> Steps[None, None, PreparedAvatar]:
+        """``prepare`` in steps of a few frames."""
         size = self.info.size
         cutout = Cutout.of_mask(avatar.mask, size)
         features: list[Tensor] = []
@@ -94,6 +99,7 @@ class Wav2LipEngine:
                     features.append(self._store(len(avatar), kept, level))
                     steps.append(self._step_store(len(avatar), kept, level))
                 _keep(kept, slice(first, first + len(kept)), features[level], steps[level])
+            yield
         return PreparedAvatar(cutout, features, steps, torch.cat(idle))
 
     def new_state(self) -> None:
