@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import render
+from server import render, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
     _add_loadtest(load)
+
+    train.add_arguments(commands.add_parser("train", help="draw a corpus, train weights of your own"))
     return parser
 
 

@@ -1,6 +1,6 @@
 """Draw the training corpus: pairs of an idle face box and the same box talking.
 
-    python -m models.studio.corpus --avatar ada --curves curves.npz --out DIR --count 20000 --seed 1
+    visavis train corpus --avatar ada --curves curves.npz --out DIR --count 20000 --seed 1
 
 Writes ``idle.npz`` (``crops`` (250, 288, 288, 3) uint8 and ``boxes``) and shards ``shard-00000.npz`` of
 ``target`` (n, 288, 288, 3) uint8, ``frame`` (n,) idle frame, ``row`` (n,) row of the curves or -1 for
@@ -10,6 +10,7 @@ already there are kept, so a run that was killed goes on where it stopped.
 
 import argparse
 import multiprocessing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,9 +127,11 @@ def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1, stage: Stage | 
             print(f"shard {shard + 1} of {plan.shards}", flush=True)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Draw a training corpus of talking face boxes.")
+    parser = argparse.ArgumentParser(
+        prog="visavis train corpus", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--avatar", choices=sorted(IDENTITIES), required=True)
     parser.add_argument("--curves", type=Path, required=True, help="npz with (n, 52) 'curves'")
     parser.add_argument("--out", type=Path, required=True)
@@ -136,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--made-up", type=float, default=0.25, help="share of random mouths")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     plan = CorpusPlan(options.avatar, options.curves, options.out, options.count, options.seed, options.made_up)
     if options.workers == 1:
         draw_corpus(plan)
@@ -151,7 +154,3 @@ def main() -> None:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise SystemExit("a worker stopped early; run the same command again to go on")
-
-
-if __name__ == "__main__":
-    main()

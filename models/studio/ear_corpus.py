@@ -1,6 +1,6 @@
 """What the ear learns from: speech of many voices, as microphones bring it, with the mouth code of every frame.
 
-    python -m models.studio.ear_corpus --minutes 60 --seed 1 --out ear.npz [--held-out] [--curves curves.npz]
+    visavis train speech --minutes 60 --seed 1 --out ear.npz [--held-out] [--curves curves.npz]
 
 Sound only: nothing is rendered, so an hour takes a minute or two. ``--curves`` also writes
 the mouths as ARKit weights, for ``models.studio.corpus`` to draw.
@@ -8,6 +8,7 @@ the mouths as ARKit weights, for ``models.studio.corpus`` to draw.
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,15 +98,17 @@ def build(
     return np.concatenate(mels, axis=1), np.concatenate(codes), np.concatenate(starts)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m models.studio.ear_corpus", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="visavis train speech", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out", action="store_true", help="the voices no training hears")
     parser.add_argument("--curves", type=Path, help="also write the mouths as (n, 52) ARKit weights")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     mel, code, starts = build(arguments.minutes, arguments.seed, arguments.held_out)
     aside = arguments.out.with_suffix(".part.npz")
     np.savez(aside, mel=mel, code=code, starts=starts, names=np.array(MOUTH_NAMES))
@@ -114,7 +117,3 @@ def main() -> None:
         aside = arguments.curves.with_suffix(".part.npz")
         np.savez(aside, curves=curves_from_code(code.astype(np.float32)), names=np.array(ARKIT_NAMES))
         os.replace(aside, arguments.curves)
-
-
-if __name__ == "__main__":
-    main()

@@ -57,7 +57,7 @@ class Corpus:
         self.folder, self.mask = folder, avatar.mask
         shards = sorted(folder.glob("shard-*.npz"))
         if not shards:
-            raise MediaError(f"{folder} holds no shards; draw a corpus with python -m models.studio.corpus.")
+            raise MediaError(f"{folder} holds no shards; draw a corpus with visavis train corpus.")
         parts = [_read(shard) for shard in shards]
         for part in parts:
             told = _told_by_code(part["weights"])

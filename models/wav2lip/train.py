@@ -1,6 +1,6 @@
 """Train the face half of our generator: what each mouth code looks like on each idle frame.
 
-    python -m models.wav2lip.train --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
+    visavis train wav2lip --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
 
 The true code stands in the audio embedding's place, so the way to the picture is a function and the picture
 comes out sharp; the ear, which makes the code out of sound, is trained apart. With ``--ear`` the two are
@@ -10,7 +10,7 @@ checkpoint in ``--out``; losses go to TensorBoard there, and sample sheets (idle
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -289,9 +289,11 @@ def _paste_weights(mask: NDArray[np.uint8], cutout: Cutout) -> Tensor:
     return scaled[:, :, rows.start : rows.stop, columns.start : columns.stop]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="visavis train wav2lip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--avatar", type=Path, required=True, help="the avatar's folder")
     parser.add_argument("--out", type=Path, required=True)
@@ -305,7 +307,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     expert = None
     if arguments.expert:
@@ -321,7 +323,3 @@ def main() -> None:
     )
     corpus = Corpus(arguments.corpus, load_avatar(arguments.avatar))
     run(corpus, recipe, arguments.out, expert, arguments.ear, arguments.start)
-
-
-if __name__ == "__main__":
-    main()
