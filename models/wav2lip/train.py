@@ -53,7 +53,7 @@ class Recipe:
     average_decay: float = 0.998
     """Of the running average of the weights, which is what is kept in the end."""
     held_out: int = 64
-    """Last samples of the corpus, kept from training, for the sheets."""
+    """Last samples of the corpora, kept from training, for the sheets."""
     seed: int = 1
     bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
     """Only where the processor multiplies it: elsewhere it is slower than float32."""
@@ -85,7 +85,9 @@ class Trainer:
             torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98)) if self.critic else None
         )
         self.expert = expert.eval().requires_grad_(False) if expert else None
-        self.runs = corpus.runs() if recipe.weights.sync else np.zeros(0, np.int64)
+        self.held_out = corpus.held_out(min(recipe.held_out, len(corpus) - 1))
+        self.learned = np.setdiff1d(np.arange(len(corpus)), self.held_out)
+        self.runs = self._runs() if recipe.weights.sync else np.zeros(0, np.int64)
         if recipe.weights.sync and (self.expert is None or not len(self.runs)):
             raise ValueError("The sync term needs a lip-sync expert and a corpus whose clips have sound.")
 
@@ -144,9 +146,8 @@ class Trainer:
     @torch.no_grad()
     def sheet(self, path: Path, count: int = 8) -> None:
         """Idle, target and drawn by the averaged weights, of held-out samples."""
-        held = min(self.recipe.held_out, len(self.corpus))
-        indices = np.linspace(len(self.corpus) - held, len(self.corpus) - 1, min(count, held)).astype(np.int64)
-        batch = self.corpus.batch(indices)
+        chosen = np.linspace(0, len(self.held_out) - 1, min(count, len(self.held_out))).astype(np.int64)
+        batch = self.corpus.batch(self.held_out[chosen])
         own = {n: t.clone() for n, t in self.generator.state_dict().items()}
         self.generator.load_state_dict(self.average)
         self.generator.eval()
@@ -179,12 +180,15 @@ class Trainer:
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
 
     def _chosen(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        train = max(1, len(self.corpus) - self.recipe.held_out)
         if not self.recipe.weights.sync:
-            return rng.integers(0, train, self.recipe.batch)
-        clips = max(1, self.recipe.batch // SYNC_FRAMES)
-        starts = rng.choice(self.runs[self.runs + SYNC_FRAMES <= train], clips)
-        return (starts[:, None] + np.arange(SYNC_FRAMES)).reshape(-1)
+            return rng.choice(self.learned, self.recipe.batch)
+        starts = rng.choice(self.runs, max(1, self.recipe.batch // SYNC_FRAMES))
+        return np.asarray((starts[:, None] + np.arange(SYNC_FRAMES)).reshape(-1))
+
+    def _runs(self) -> NDArray[np.int64]:
+        """Where five frames follow each other and all may be learned from."""
+        runs = self.corpus.runs()
+        return runs[~np.isin(runs[:, None] + np.arange(SYNC_FRAMES), self.held_out).any(axis=1)]
 
     def _part(self, pictures: NDArray[np.uint8]) -> Tensor:
         rows, columns = self.cutout.drawn.rows, self.cutout.drawn.columns
@@ -294,8 +298,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="visavis train wav2lip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--avatar", type=Path, required=True, help="the avatar's folder")
+    parser.add_argument("--corpus", type=Path, required=True, action="append", help="once for every avatar")
+    parser.add_argument("--avatar", type=Path, required=True, action="append", help="the avatar's folder, likewise")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--ear", type=Path, help="safetensors of an audio encoder, to merge with")
@@ -308,6 +312,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
+    if len(arguments.corpus) != len(arguments.avatar):
+        parser.error("give --corpus and --avatar in pairs")
     torch.set_num_threads(arguments.threads)
     expert = None
     if arguments.expert:
@@ -321,5 +327,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         width=arguments.width,
         weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
     )
-    corpus = Corpus(arguments.corpus, load_avatar(arguments.avatar))
+    corpus = Corpus([(c, load_avatar(a)) for c, a in zip(arguments.corpus, arguments.avatar, strict=True)])
     run(corpus, recipe, arguments.out, expert, arguments.ear, arguments.start)

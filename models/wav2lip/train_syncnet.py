@@ -125,4 +125,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(steps=arguments.steps, batch=arguments.batch, width=arguments.width)
-    run(Corpus(arguments.corpus, load_avatar(arguments.avatar)), recipe, arguments.out)
+    run(Corpus([(arguments.corpus, load_avatar(arguments.avatar))]), recipe, arguments.out)

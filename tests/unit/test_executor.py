@@ -91,15 +91,14 @@ async def test_a_long_preparation_lets_frames_through(executor: Executor, avatar
     engine = ProbeEngine()
     talker = speaking(engine, avatar)
     arrived: list[float] = []
-    began_s = time.monotonic()
     task = asyncio.create_task(executor.call_in_steps(preparation()))
     for job in list(talker.jobs())[:5]:
         await asyncio.sleep(0.02)
         work = Work("a", engine, talker, job, time.monotonic() + 5, lambda *_: arrived.append(time.monotonic()))
         executor.submit(work)
     assert await task == "prepared"
-    assert len(arrived) >= 4
-    assert arrived[0] - began_s < 0.1
+    ended_s = time.monotonic()
+    assert len([at_s for at_s in arrived if at_s < ended_s]) >= 3
 
 
 async def test_what_a_step_raises_reaches_the_caller(executor: Executor) -> None:

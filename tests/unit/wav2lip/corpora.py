@@ -41,4 +41,4 @@ def _talking(crop: np.ndarray, jaw: float) -> np.ndarray:
 
 
 def small_corpus(folder: Path) -> Corpus:
-    return Corpus(folder, soft_avatar(frames=4))
+    return Corpus([(folder, soft_avatar(frames=4))])

@@ -173,7 +173,25 @@ def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="damaged"):
         small_corpus(tmp_path)
     with pytest.raises(MediaError, match="idle loop"):
-        Corpus(folder, soft_avatar(frames=2))
+        Corpus([(folder, soft_avatar(frames=2))])
+
+
+def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "a", samples=10, shards=1, clips=True)
+    write_corpus(tmp_path / "b", samples=12, shards=2, clips=True)
+    first, second = soft_avatar(frames=4), soft_avatar(frames=5, seed=3)
+    both = Corpus([(tmp_path / "a", first), (tmp_path / "b", second)])
+    one, other = (Corpus([(tmp_path / name, avatar)]) for name, avatar in (("a", first), ("b", second)))
+    assert len(both) == len(one) + len(other)
+    for corpus, indices in ((one, np.arange(10)), (other, np.arange(24))):
+        batch, alone = both.batch(indices + (corpus is other) * 10), corpus.batch(indices)
+        np.testing.assert_array_equal(batch.idle, alone.idle)
+        np.testing.assert_array_equal(batch.code, alone.code)
+    np.testing.assert_array_equal(both.mel(10 + 14), other.mel(14))
+    assert both.held_out(4).tolist() == [8, 9, 32, 33]
+    assert not np.isin(Trainer(both, recipe(1, held_out=4)).learned, both.held_out(4)).any()
+    with pytest.raises(MediaError, match="another part"):
+        Corpus([(tmp_path / "a", first), (tmp_path / "b", soft_avatar(frames=5, box=200))])
 
 
 def test_a_damaged_state_says_so(tmp_path: Path) -> None:
