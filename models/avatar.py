@@ -60,17 +60,42 @@ class Avatar:
         return self.frame_rgb(index)[y0:y1, x0:x1]
 
 
+@dataclass(frozen=True)
+class AvatarCard:
+    """What is told of an avatar to those who choose one; reading it decodes nothing."""
+
+    name: str
+    title: str
+    licence: str
+    width: int
+    height: int
+    portrait_jpeg: bytes
+
+
+def read_card(folder: Path) -> AvatarCard:
+    """Read what an avatar folder tells of itself, checking every file against its checksum.
+
+    Raises:
+        AvatarError: naming the folder, what is wrong with it and what to do.
+    """
+    manifest = _checked_manifest(folder)
+    return AvatarCard(
+        name=folder.name,
+        title=manifest["title"],
+        licence=manifest["licence"],
+        width=manifest["width"],
+        height=manifest["height"],
+        portrait_jpeg=(folder / "portrait.jpg").read_bytes(),
+    )
+
+
 def load_avatar(folder: Path) -> Avatar:
     """Read an avatar folder, checking every file against its checksum.
 
     Raises:
         AvatarError: naming the folder, what is wrong with it and what to do.
     """
-    manifest = _read_manifest(folder)
-    for file_name, expected in manifest["sha256"].items():
-        path = folder / file_name
-        if not path.is_file() or _sha256(path) != expected:
-            raise AvatarError(f"Avatar '{folder.name}': {file_name} is missing or damaged; add the avatar again.")
+    manifest = _checked_manifest(folder)
     frames = _decode_i420(folder / "idle.mp4")
     boxes = np.asarray(manifest["boxes"], dtype=np.int32)
     mask = cv2.imread(str(folder / "mask.png"), cv2.IMREAD_GRAYSCALE)
@@ -92,6 +117,15 @@ def load_avatar(folder: Path) -> Avatar:
         mask=np.asarray(mask, dtype=np.uint8),
         portrait_jpeg=(folder / "portrait.jpg").read_bytes(),
     )
+
+
+def _checked_manifest(folder: Path) -> dict[str, Any]:
+    manifest = _read_manifest(folder)
+    for file_name, expected in manifest["sha256"].items():
+        path = folder / file_name
+        if not path.is_file() or _sha256(path) != expected:
+            raise AvatarError(f"Avatar '{folder.name}': {file_name} is missing or damaged; add the avatar again.")
+    return manifest
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

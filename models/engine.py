@@ -4,9 +4,9 @@ An engine is pure: no threads, no clock, no sockets. The same ``render`` serves 
 renders, tests and benchmarks, so their pictures agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,10 @@ class Engine(Protocol):
         """Compute and return all that depends on the avatar alone. Slow; called once an avatar."""
         ...
 
+    def preparation(self, avatar: Avatar) -> Generator[None, None, Any]:
+        """``prepare`` in steps of a few ms, so that frames of others can be drawn in between; returns its result."""
+        ...
+
     def new_state(self) -> Any:
         """Fresh per-session state, kept apart from weights and shared by no two sessions."""
         ...
@@ -74,3 +78,15 @@ class Engine(Protocol):
         avatar's mask. A request may be of any session; the batch is what the scheduler could collect.
         """
         ...
+
+
+T = TypeVar("T")
+
+
+def finish(steps: Generator[None, None, T]) -> T:
+    """Take every step, and return what they come to."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]

@@ -45,14 +45,24 @@ async def get_config(request: web.Request) -> web.Response:
 
 async def get_avatars(request: web.Request) -> web.Response:
     """The faces to choose from."""
-    rows = await request.app[LIBRARY].listing()
+    rows = [
+        {
+            "name": card.name,
+            "title": card.title,
+            "licence": card.licence,
+            "portrait": f"/avatars/{card.name}/portrait.jpg",
+            "width": card.width,
+            "height": card.height,
+        }
+        for card in await request.app[LIBRARY].cards()
+    ]
     return web.json_response({"avatars": rows, "default": request.app[SETTINGS].avatars.default})
 
 
 async def get_portrait(request: web.Request) -> web.Response:
     """An avatar's thumbnail."""
-    avatar = await request.app[LIBRARY].avatar(request.match_info["name"])
-    return web.Response(body=avatar.portrait_jpeg, content_type="image/jpeg")
+    card = await request.app[LIBRARY].card(request.match_info["name"])
+    return web.Response(body=card.portrait_jpeg, content_type="image/jpeg")
 
 
 async def get_sessions(request: web.Request) -> web.Response:

@@ -1,5 +1,6 @@
 """Wiring, start-up and shutdown."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -70,15 +71,10 @@ async def _warm_up(app: web.Application) -> None:
     avatar = await library.avatar(settings.avatars.default)
     prepared = await library.prepared(engine, avatar)
 
-    def draw() -> None:
-        talker = Talker(engine, avatar, prepared)
-        hum = 0.1 * np.sin(np.arange(20 * 3 * SAMPLES_PER_FRAME, dtype=np.float32))
-        talker.push(hum.astype(np.float32))
-        requests = [job.request for job in talker.jobs() if job.request is not None]
-        for size in {1, min(2, len(requests)), min(settings.engine.max_batch, len(requests))} - {0}:
-            engine.render(requests[:size])
-
-    await app[EXECUTOR].call(draw)
+    talker = Talker(engine, avatar, prepared)
+    hum = 0.1 * np.sin(np.arange(20 * 3 * SAMPLES_PER_FRAME, dtype=np.float32))
+    await asyncio.to_thread(talker.push, hum.astype(np.float32))
+    await app[EXECUTOR].warm_up(engine, [job.request for job in talker.jobs() if job.request is not None])
 
 
 @web.middleware

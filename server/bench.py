@@ -3,8 +3,6 @@
 import argparse
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +53,8 @@ def run_quality(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise VisavisError(f"--seed takes 0 or a positive number, not {args.seed}.")
     _require_studio(args.plot is not None or args.audio is not None)
+    from models.quality.threads import one_thread
+
     avatar = _avatar(args.avatar)
     engine = load_engine(args.engine, args.weights)
     with one_thread():
@@ -78,22 +78,6 @@ def _avatar(name: str) -> Avatar:
         names = ", ".join(sorted(path.name for path in AVATARS.glob("*"))) or "none is installed"
         raise AvatarError(f"There is no avatar '{name}'; choose one of: {names}.")
     return load_avatar(folder)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The figures hold for one core, and a report is no reason to slow a machine down."""
-    import cv2
-    import torch
-
-    torch_threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv2_threads)
 
 
 def _measure(args: argparse.Namespace, engine: Engine, avatar: Avatar) -> int:

@@ -56,8 +56,8 @@ class Speech:
     """The same as Opus packets of 20 ms, encoded once for all sessions, in the midst of repetition."""
 
 
-def read_speech(path: Path) -> Speech:
-    """Decode any sound FFmpeg knows and encode it as Opus. Blocks; raises ``MediaError``."""
+def read_speech(path: Path, pause_s: float = 0.0) -> Speech:
+    """Decode any sound FFmpeg knows, add a pause and encode it as Opus. Blocks; raises ``MediaError``."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
@@ -71,6 +71,7 @@ def read_speech(path: Path) -> Speech:
     pcm = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
     if not len(pcm):
         raise MediaError(f"{path} holds no sound at all; name a file with speech.")
+    pcm = np.pad(pcm, (0, round(pause_s * WIRE_RATE_HZ)))
     pcm = np.pad(pcm, (0, -len(pcm) % FRAME_SAMPLES))
     encoder, packets = OpusEncoder(), []
     # The second pass' packets: there the encoder remembers the loop's end, as when it sends the loop again.

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Hashable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import torch
 
+from models.engine import Engine, RenderRequest
 from server.metrics import Metrics
 from server.scheduler import DeadlineQueue, Work
 
@@ -64,6 +66,25 @@ class Executor:
         result: T = await future
         return result
 
+    async def warm_up(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
+        """Draw batches of every size up to the largest, so that the first visitor meets a device that is known."""
+        for size in range(1, min(self._max_batch, len(requests)) + 1):
+            await self.call(partial(self._try_out, engine, requests[:size]))
+
+    def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
+        engine.render(requests)  # the first of a size may compile
+        started_s = time.monotonic()
+        engine.render(requests)
+        with self._wake:
+            self._queue.measured(engine, len(requests), time.monotonic() - started_s)
+
+    async def call_in_steps(self, steps: Generator[None, None, T]) -> T:
+        """Take the steps of a long task on the device's thread, with batches drawn in between."""
+        while True:
+            is_done, result = await self.call(lambda: _step(steps))
+            if is_done:
+                return cast(T, result)
+
     def _run(self) -> None:
         torch.set_num_threads(self._threads)
         while True:
@@ -74,8 +95,8 @@ class Executor:
                         self._post(_cancel, future)
                     return
                 calls, self._calls = self._calls, []
-                batch, late = self._queue.take(time.monotonic(), self._max_batch)
-            self._metrics.frames_dropped.labels(reason="render late").inc(len(late))
+                batch, given_up = self._queue.take(time.monotonic(), self._max_batch)
+            self._metrics.frames_dropped.labels(reason="overload").inc(len(given_up))
             for function, future in calls:
                 self._answer(function, future)
             if batch:
@@ -93,7 +114,10 @@ class Executor:
         started_s = time.monotonic()
         crops = self._render(batch)
         pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
-        self._metrics.render_seconds.observe(time.monotonic() - started_s)
+        took_s = time.monotonic() - started_s
+        with self._wake:
+            self._queue.measured(batch[0].engine, len(batch), took_s)
+        self._metrics.render_seconds.observe(took_s)
         self._metrics.batch_frames.observe(len(batch))
         self._post(_deliver, batch, pictures)
 
@@ -112,6 +136,15 @@ class Executor:
     def _post(self, function: Callable[..., None], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _step(steps: Generator[None, None, T]) -> tuple[bool, T | None]:
+    """(whether that was the end, what the steps came to)."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        return True, end.value
+    return False, None
 
 
 def _deliver(batch: list[Work], pictures: list[Any]) -> None:

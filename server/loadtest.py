@@ -40,6 +40,7 @@ WORST = {
     "delay_ms_p50": max,
     "delay_ms_p95": max,
     "skew_ms_p95": max,
+    "closing_ms_max": max,
     "first_frame_s": max,
 }
 """Each figure of the summary, and which of the sessions' is the worst."""
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", type=Path, required=True, help="speech to send, over and over")
     parser.add_argument("--avatar", help="ask for this avatar (the server's default)")
     parser.add_argument("--engine", help="ask for this engine (the server's default); 'probe' measures the A/V skew")
+    parser.add_argument("--pause-s", type=float, default=0.0, help="silence after each repetition, s (%(default)s)")
     parser.add_argument("--ramp-s", type=float, default=0.5, help="from one session to the next, s (%(default)s)")
     parser.add_argument("--server-pid", type=int, help="the server's process (asked of a local server)")
     parser.add_argument("--json", type=Path, help="write the report to this file")
@@ -62,11 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; 1 if a session failed, 2 if none could be tried."""
-    if args.sessions < 1 or args.seconds <= 0 or args.ramp_s < 0:
-        print("--sessions and --seconds must be above 0, and --ramp-s not below.", file=sys.stderr)
+    if args.sessions < 1 or args.seconds <= 0 or min(args.ramp_s, args.pause_s) < 0:
+        print("--sessions and --seconds must be above 0, --ramp-s and --pause-s not below.", file=sys.stderr)
         return 2
     try:
-        speech = read_speech(args.audio)
+        speech = read_speech(args.audio, args.pause_s)
         if args.json:
             # Found out now rather than after the run.
             args.json.touch()

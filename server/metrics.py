@@ -38,10 +38,11 @@ class Metrics:
         self.batch_frames = Histogram(
             "visavis_batch_frames", "Frames a batch.", buckets=(1, 2, 4, 8, 16), registry=registry
         )
-        self.stage_delay = Gauge(
+        self.stage_delay = Histogram(
             "visavis_stage_delay_seconds",
-            "Delay each stage adds to the sound; the sum is mouth to ear without the network.",
+            "Delay each stage adds to the sound, once a second a session; the sum is mouth to ear without the network.",
             ["stage"],
+            buckets=_MILLISECONDS,
             registry=registry,
         )
         self.tick_lag_seconds = Histogram(

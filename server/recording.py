@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.timebase import SPEECH_RATE_HZ, WIRE_RATE_HZ
 from server.client import Recording, Speech
+from server.closing import closings
 from server.measure import Floats, SenderClock, Stretch, WindowDelay, delays, frame_pace, percentile, skews
 
 VIDEO_RATE_HZ = 90_000
@@ -41,6 +42,8 @@ class Figures:
     skew_ms_p95: float | None = None
     """Of the skew's size."""
     skew_windows: int = 0
+    closing_ms_max: float | None = None
+    """From the end of speech to the mouth at rest."""
     first_frame_s: float | None = None
     packets_lost: int = 0
     errors: list[str] = field(default_factory=list)
@@ -117,6 +120,12 @@ def _measure_skew(result: Figures, recording: Recording, stretches: list[Stretch
         for one in stretches
         for skew in skews(times_s, brightness, one.samples, audio_clock.seconds_at(one.start * ratio))
     ]
+    closed = [
+        1000 * closing
+        for one in stretches
+        for closing in closings(times_s, brightness, one.samples, audio_clock.seconds_at(one.start * ratio))
+    ]
+    result.closing_ms_max = max(closed, default=None)
     result.skew_windows = len(found)
     result.skew_ms_p50 = percentile(found, 50)
     result.skew_ms_p95 = percentile(np.abs(found), 95)

@@ -26,6 +26,7 @@ from server.scheduler import Work
 
 logger = logging.getLogger(__name__)
 _PACKET_MS = 20
+_TICKS_A_SECOND = 1000 // TICK_MS
 
 
 class Session:
@@ -93,14 +94,7 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """What ``GET /sessions/{id}`` tells."""
-        ingress_ms = self._ingress.delay_ms if self._ingress else 0.0
-        lookahead_ms = self._engine.window.lookahead_ms
-        stages = {
-            "packet": _PACKET_MS,
-            "ingress": round(ingress_ms, 1),
-            "lookahead": lookahead_ms,
-            "playout": self._playout.delay_ms - lookahead_ms,
-        }
+        stages = self._stages_ms()
         elapsed_s = time.monotonic() - self._started_s if self._started_s else 0.0
         return {
             "session_id": self.id,
@@ -112,6 +106,16 @@ class Session:
             "frames_sent": self._frames_sent,
             "frames_dropped": self._frames_dropped,
             "sound": self._ingress.stats() if self._ingress else None,
+        }
+
+    def _stages_ms(self) -> dict[str, float]:
+        """Delay that each stage adds to the sound."""
+        lookahead_ms = self._engine.window.lookahead_ms
+        return {
+            "packet": _PACKET_MS,
+            "ingress": round(self._ingress.delay_ms, 1) if self._ingress else 0.0,
+            "lookahead": lookahead_ms,
+            "playout": self._playout.delay_ms - lookahead_ms,
         }
 
     def _on_track(self, track: MediaStreamTrack) -> None:
@@ -165,6 +169,9 @@ class Session:
         departure = self._playout.depart()
         if not self._sound.put_samples(departure.tick, departure.samples):
             self._metrics.sound_discarded.inc()
+        if departure.tick % _TICKS_A_SECOND == 0:
+            for stage, delay_ms in self._stages_ms().items():
+                self._metrics.stage_delay.labels(stage=stage).observe(delay_ms / 1000)
         if departure.picture is not None:
             if self._picture.put_picture(departure.tick, departure.picture):
                 self._frames_sent += 1

@@ -3,7 +3,7 @@
 With it a client measures A/V skew from decoded pictures against decoded sound, not from time stamps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,10 @@ class ProbeEngine:
 
     def prepare(self, avatar: Avatar) -> None:
         """Nothing depends on the avatar."""
+
+    def preparation(self, avatar: Avatar) -> Generator[None, None, None]:
+        """No steps."""
+        yield from ()
 
     def new_state(self) -> None:
         """No state either."""

@@ -1,6 +1,6 @@
 """An engine that prepares an avatar once, however many films are drawn of it."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,11 @@ class PreparedOnce:
         if self._last is None or self._last[0] is not avatar:
             self._last = (avatar, self._engine.prepare(avatar))
         return self._last[1]
+
+    def preparation(self, avatar: Avatar) -> Generator[None, None, Any]:
+        """``prepare`` in one step: nobody waits for a turn in between."""
+        yield from ()
+        return self.prepare(avatar)
 
     def new_state(self) -> Any:
         """As the engine's own."""

@@ -1,15 +1,16 @@
 """Draw the training corpus: pairs of an idle face box and the same box talking.
 
-    python -m models.studio.corpus --avatar ada --curves curves.npz --out DIR --count 20000 --seed 1
+    visavis train corpus --avatar ada --curves curves.npz --out DIR --count 20000 --seed 1
 
-Writes ``idle.npz`` (``crops`` (250, 192, 192, 3) uint8 and ``boxes``) and shards ``shard-00000.npz`` of
-``target`` (n, 192, 192, 3) uint8, ``frame`` (n,) idle frame, ``row`` (n,) row of the curves or -1 for
+Writes ``idle.npz`` (``crops`` (250, 288, 288, 3) uint8 and ``boxes``) and shards ``shard-00000.npz`` of
+``target`` (n, 288, 288, 3) uint8, ``frame`` (n,) idle frame, ``row`` (n,) row of the curves or -1 for
 a made-up mouth, ``weights`` (n, 52) as drawn. A shard depends on the seed and its number alone; those
 already there are kept, so a run that was killed goes on where it stopped.
 """
 
 import argparse
 import multiprocessing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,8 @@ from models.errors import MediaError
 from models.studio.arkit import ARKIT_NAMES, INDEX
 from models.studio.identity import IDENTITIES
 from models.studio.idle import LOOP_FRAMES
-from models.studio.stage import Stage
+from models.studio.stage import BOX_PX, Stage
 
-CROP_PX = 192
 SHARD_SAMPLES = 256
 _FREE_SHAPES = (
     ("mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper")
@@ -84,10 +84,6 @@ def made_up_mouth(rng: np.random.Generator) -> NDArray[np.float32]:
     return vector
 
 
-def _shrunk(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _write(path: Path, **arrays: NDArray[np.generic]) -> None:
     aside = path.with_name(f".{path.stem}.part.npz")
     np.savez(aside, **arrays)  # type: ignore[arg-type]
@@ -101,9 +97,9 @@ def draw_shard(stage: Stage, curves: NDArray[np.float32], plan: CorpusPlan, shar
     frames = rng.integers(0, LOOP_FRAMES, count)
     rows = np.where(rng.random(count) < plan.made_up, -1, rng.integers(0, len(curves), count))
     weights = np.stack([curves[row] if row >= 0 else made_up_mouth(rng) for row in rows])
-    target = np.empty((count, CROP_PX, CROP_PX, 3), np.uint8)
+    target = np.empty((count, BOX_PX, BOX_PX, 3), np.uint8)
     for index in range(count):
-        target[index] = _shrunk(stage.render_mouth(int(frames[index]), weights[index]))
+        target[index] = stage.render_mouth(int(frames[index]), weights[index])
     _write(
         shard_path(plan, shard), target=target, frame=frames.astype(np.int16), row=rows.astype(np.int32),
         weights=weights.astype(np.float32),
@@ -123,7 +119,7 @@ def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1, stage: Stage | 
     stage = stage or Stage(IDENTITIES[plan.avatar])
     inputs = plan.out / "idle.npz"
     if part == 0 and not inputs.exists():
-        crops = np.stack([_shrunk(stage.idle_crop(frame)) for frame in range(LOOP_FRAMES)])
+        crops = np.stack([stage.idle_crop(frame) for frame in range(LOOP_FRAMES)])
         _write(inputs, crops=crops, boxes=stage.boxes)
     for shard in range(part, plan.shards, parts):
         if not shard_path(plan, shard).exists():
@@ -131,9 +127,11 @@ def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1, stage: Stage | 
             print(f"shard {shard + 1} of {plan.shards}", flush=True)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Draw a training corpus of talking face boxes.")
+    parser = argparse.ArgumentParser(
+        prog="visavis train corpus", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--avatar", choices=sorted(IDENTITIES), required=True)
     parser.add_argument("--curves", type=Path, required=True, help="npz with (n, 52) 'curves'")
     parser.add_argument("--out", type=Path, required=True)
@@ -141,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--made-up", type=float, default=0.25, help="share of random mouths")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     plan = CorpusPlan(options.avatar, options.curves, options.out, options.count, options.seed, options.made_up)
     if options.workers == 1:
         draw_corpus(plan)
@@ -156,7 +154,3 @@ def main() -> None:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise SystemExit("a worker stopped early; run the same command again to go on")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What the ear learns from: speech of many voices, as microphones bring it, with the mouth code of every frame.
 
-    python -m models.studio.ear_corpus --minutes 60 --seed 1 --out ear.npz [--held-out] [--curves curves.npz]
+    visavis train speech --minutes 60 --seed 1 --out ear.npz [--held-out] [--curves curves.npz]
 
 Sound only: nothing is rendered, so an hour takes a minute or two. ``--curves`` also writes
 the mouths as ARKit weights, for ``models.studio.corpus`` to draw.
@@ -8,6 +8,7 @@ the mouths as ARKit weights, for ``models.studio.corpus`` to draw.
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,28 +20,21 @@ from models.audio.mel import mel_spectrogram
 from models.studio import degrade
 from models.studio.arkit import ARKIT_NAMES
 from models.studio.speech import speak
+from models.studio.texts import pick
 from models.studio.visemes import MOUTH_NAMES, code_curves, curves_from_code
 from models.studio.voices import language_of, random_prosody, random_voice
 from models.timebase import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, SPEECH_RATE_HZ
 
-TEXTS = Path(__file__).parent / "texts"
 _PAUSE_S = (0.1, 0.9)
 _PURE_NOISE_SHARE = 0.06
 
 Sound = NDArray[np.float32]
 
 
-def sentences(language: str) -> list[str]:
-    """The sentences of a language."""
-    lines = (TEXTS / f"{language}.txt").read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-
-
 def clip(rng: np.random.Generator, held_out: bool) -> tuple[Sound, NDArray[np.float32]]:
     """One sentence between pauses: sound at 16 kHz and its mouth code, (n, K) at 25 a second."""
     voice = random_voice(rng, held_out)
-    text = str(rng.choice(sentences(language_of(voice))))
-    utterance = speak(text, voice, int(rng.integers(1 << 31)), random_prosody(rng))
+    utterance = speak(pick(language_of(voice), rng, held_out), voice, int(rng.integers(1 << 31)), random_prosody(rng))
     stretch = float(rng.uniform(0.88, 1.14))  # read at another rate: pitch, formants and pace move together
     sound = soxr.resample(utterance.samples, utterance.sample_rate_hz, SPEECH_RATE_HZ / stretch)
     duration_s = len(sound) / SPEECH_RATE_HZ
@@ -104,15 +98,17 @@ def build(
     return np.concatenate(mels, axis=1), np.concatenate(codes), np.concatenate(starts)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m models.studio.ear_corpus", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="visavis train speech", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out", action="store_true", help="the voices no training hears")
     parser.add_argument("--curves", type=Path, help="also write the mouths as (n, 52) ARKit weights")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     mel, code, starts = build(arguments.minutes, arguments.seed, arguments.held_out)
     aside = arguments.out.with_suffix(".part.npz")
     np.savez(aside, mel=mel, code=code, starts=starts, names=np.array(MOUTH_NAMES))
@@ -121,7 +117,3 @@ def main() -> None:
         aside = arguments.curves.with_suffix(".part.npz")
         np.savez(aside, curves=curves_from_code(code.astype(np.float32)), names=np.array(ARKIT_NAMES))
         os.replace(aside, arguments.curves)
-
-
-if __name__ == "__main__":
-    main()

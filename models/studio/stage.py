@@ -11,7 +11,10 @@ from models.studio.mesh import smoothstep
 from models.studio.renderer import Renderer, Window
 
 PICTURE_PX = 512
-BOX_PX = 256
+BOX_PX = 288
+"""As many pixels as the shipped network draws, so that its crops are pasted as they are."""
+_DRAWN_PX = 256
+"""Width of the part that the mask may show, in the middle of the box."""
 _ABOVE_LIPS = 0.085
 """The box's middle row lies this far (decimetres) above the upper lip's edge: just under the nose."""
 
@@ -20,7 +23,7 @@ class Stage:
     """Draws one identity at 512 x 512 with 2 x 2 samples a pixel, in its idle loop or talking.
 
     Attributes:
-        boxes: (250, 4) int32, the 256 x 256 px face box of every idle frame as x0, y0, x1, y1; even. Its
+        boxes: (250, 4) int32, the 288 x 288 px face box of every idle frame as x0, y0, x1, y1; even. Its
             lower half holds the whole moving mouth, from under the nose to the chin of the open jaw.
     """
 
@@ -61,7 +64,7 @@ class Stage:
         return self._draw(frame, mouth, None)
 
     def idle_crop(self, frame: int) -> NDArray[np.uint8]:
-        """The face box of idle frame ``frame``, (256, 256, 3) RGB, mouth at rest."""
+        """The face box of idle frame ``frame``, (288, 288, 3) RGB, mouth at rest."""
         return self._draw(frame, None, self._window(frame))
 
     def render_mouth(self, frame: int, mouth: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -70,12 +73,12 @@ class Stage:
 
     @staticmethod
     def blend_mask() -> NDArray[np.uint8]:
-        """(256, 256): 255 over mouth, cheeks, jaw and chin; 0 above the nose base and at the borders."""
-        row, column = np.arange(BOX_PX) + 0.5, np.arange(BOX_PX) + 0.5
+        """(288, 288): 255 over mouth, cheeks, jaw and chin; 0 above the nose base and at the borders."""
+        row = column = np.arange(_DRAWN_PX) + 0.5
         down = smoothstep(125, 139, row) * smoothstep(254, 242, row)
-        across = smoothstep(4, 34, column) * smoothstep(BOX_PX - 4, BOX_PX - 34, column)
+        across = smoothstep(4, 34, column) * smoothstep(_DRAWN_PX - 4, _DRAWN_PX - 34, column)
         mask = cv2.GaussianBlur(np.outer(down, across) ** 0.9, (0, 0), 1.0)
         mask[:124] = 0
         mask[[0, -1]] = 0
         mask[:, [0, -1]] = 0
-        return np.asarray(np.round(mask * 255), np.uint8)
+        return np.pad(np.asarray(np.round(mask * 255), np.uint8), (BOX_PX - _DRAWN_PX) // 2)

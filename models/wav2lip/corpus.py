@@ -13,6 +13,7 @@ What the network gets as input is taken from the avatar as it is served, coded v
 pose and light, so the hidden half tells nothing that the sound does not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,30 +48,40 @@ class Batch:
 
 
 class Corpus:
-    """A corpus in memory, 110 KB a sample, with the avatar it was drawn for.
+    """Corpora in memory, 250 KB a sample, each with the avatar it was drawn for.
 
     Raises:
-        MediaError: the folder is no corpus, or not one of this avatar.
+        MediaError: a folder is no corpus, or not one of its avatar, or the avatars' masks differ.
     """
 
-    def __init__(self, folder: Path, avatar: Avatar) -> None:
-        self.folder, self.mask = folder, avatar.mask
-        shards = sorted(folder.glob("shard-*.npz"))
-        if not shards:
-            raise MediaError(f"{folder} holds no shards; draw a corpus with python -m models.studio.corpus.")
-        parts = [_read(shard) for shard in shards]
-        for part in parts:
-            told = _told_by_code(part["weights"])
-            part.update({name: values[told] for name, values in part.items()})
-        self.targets: NDArray[np.uint8] = np.concatenate([part.pop("target") for part in parts])
-        fields = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        self.frame, self.clip = fields["frame"].astype(np.int64), fields["clip"].astype(np.int64)
-        self.clip_frame = fields["clip_frame"].astype(np.int64)
-        if self.frame.max() >= len(avatar):
-            raise MediaError(f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again.")
+    def __init__(self, sources: Sequence[tuple[Path, Avatar]]) -> None:
+        self.mask = sources[0][1].mask
+        parts, idle, self._sounds, self._ends = [], [], dict[int, Path](), []
+        frames, samples = 0, 0
+        for folder, avatar in sources:
+            if not np.array_equal(avatar.mask, self.mask):
+                raise MediaError(
+                    f"'{avatar.name}' shows another part of the face than the first avatar; train it alone."
+                )
+            part = _read_folder(folder, avatar)
+            samples += len(part["frame"])
+            self._ends.append(samples)
+            part["frame"] = part["frame"].astype(np.int64) + frames
+            first_clip = max(self._sounds, default=-1) + 1
+            for clip in np.unique(part["clip"][part["clip"] != _ABSENT]):
+                self._sounds[first_clip + int(clip)] = folder / f"clip-{clip:05d}.npy"
+            part["clip"] = np.where(part["clip"] == _ABSENT, _ABSENT, part["clip"].astype(np.int64) + first_clip)
+            size = part["target"].shape[1]
+            idle += [scaled_crop(avatar.crop_rgb(i), size) for i in range(len(avatar))]
+            frames += len(avatar)
+            parts.append(part)
+        fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+        self.targets: NDArray[np.uint8] = fields["target"]
+        self.frame: NDArray[np.int64] = fields["frame"]
+        self.clip, self.clip_frame = fields["clip"], fields["clip_frame"].astype(np.int64)
         self.code = mouth_code(fields["weights"])
         self.size = self.targets.shape[1]
-        self.idle = np.stack([scaled_crop(avatar.crop_rgb(i), self.size) for i in range(len(avatar))])
+        self.idle = np.stack(idle)
         self._mels: dict[int, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
@@ -80,6 +91,11 @@ class Corpus:
         """The samples of these indices."""
         return Batch(self.idle[self.frame[indices]], self.targets[indices], self.code[indices])
 
+    def held_out(self, count: int) -> NDArray[np.int64]:
+        """Indices of the last samples of every avatar, ``count`` in all, to judge by."""
+        each = max(1, count // len(self._ends))
+        return np.concatenate([np.arange(max(0, end - each), end) for end in self._ends])
+
     def runs(self) -> NDArray[np.int64]:
         """Indices at which five frames of one clip follow each other, and the clip has sound: (n,)."""
         starts = np.arange(max(0, len(self) - SYNC_FRAMES + 1))
@@ -87,7 +103,7 @@ class Corpus:
         for step in range(1, SYNC_FRAMES):
             good &= self.clip[starts + step] == self.clip[starts]
             good &= self.clip_frame[starts + step] == self.clip_frame[starts] + step
-        heard = {int(clip): self._sound(int(clip)).is_file() for clip in np.unique(self.clip)}
+        heard = {clip: path.is_file() for clip, path in self._sounds.items()}
         return np.array([start for start in starts[good] if heard[int(self.clip[start])]], dtype=np.int64)
 
     def mel(self, index: int, shift: int = 0) -> NDArray[np.float32]:
@@ -97,7 +113,7 @@ class Corpus:
         """
         clip = int(self.clip[index])
         if clip not in self._mels:
-            self._mels[clip] = np.load(self._sound(clip)).astype(np.float32)
+            self._mels[clip] = np.load(self._sounds[clip]).astype(np.float32)
         mel = self._mels[clip]
         start = first_column(int(self.clip_frame[index]) + shift, 0)
         window = np.full((len(mel), WINDOW_COLUMNS), SILENCE, dtype=np.float32)
@@ -106,13 +122,24 @@ class Corpus:
             window[:, first - start : last - start] = mel[:, first:last]
         return window
 
-    def _sound(self, clip: int) -> Path:
-        return self.folder / f"clip-{clip:05d}.npy"
-
 
 def _told_by_code(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which mouths (n, 52) the code tells in full: others would show one code many pictures, and blur it."""
     return np.asarray(np.abs(curves_from_code(mouth_code(weights)) - weights).max(axis=1) < _UNTOLD)
+
+
+def _read_folder(folder: Path, avatar: Avatar) -> dict[str, NDArray[Any]]:
+    shards = sorted(folder.glob("shard-*.npz"))
+    if not shards:
+        raise MediaError(f"{folder} holds no shards; draw a corpus with visavis train corpus.")
+    parts = [_read(shard) for shard in shards]
+    for part in parts:
+        told = _told_by_code(part["weights"])
+        part.update({name: values[told] for name, values in part.items()})
+    fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    if fields["frame"].max() >= len(avatar):
+        raise MediaError(f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again.")
+    return fields
 
 
 def _read(shard: Path) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """Wav2Lip live: what depends on the avatar alone is computed once, and only what is pasted is drawn."""
 
 import copy
+from collections.abc import Generator as Steps
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.avatar import Avatar
-from models.engine import MelWindow, RenderRequest
+from models.engine import MelWindow, RenderRequest, finish
 from models.wav2lip.fold import fold_norms, preferred_dtype
-from models.wav2lip.network import Generator
+from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.pixels import scaled_crop
-from models.wav2lip.region import Cutout, level_sizes
+from models.wav2lip.region import LEVELS, Cutout
 from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 
@@ -33,14 +35,20 @@ class PreparedAvatar:
     """One (frames, c, h, w) tensor a level; the outer levels as uint8 multiples of ``steps``."""
     steps: list[Tensor | None]
     """(frames, c, 1, 1): the value of one uint8 step, or None where features are stored as they are."""
+    idle: Tensor
+    """(frames, 3, h, w) uint8: the part of the idle crops over which the pictures are laid."""
 
     def __len__(self) -> int:
         return len(self.features[0])
 
+    def idle_frame(self, index: int) -> Tensor:
+        """(3, h, w) uint8 of idle frame ``index`` (modulo the loop)."""
+        return self.idle[index % len(self)]
+
     @property
     def bytes(self) -> int:
         """Memory held, in bytes."""
-        return sum(feature.element_size() * feature.nelement() for feature in self.features)
+        return sum(held.element_size() * held.nelement() for held in (*self.features, self.idle))
 
 
 class Wav2LipEngine:
@@ -56,7 +64,7 @@ class Wav2LipEngine:
         self.dtype = dtype or preferred_dtype()
         self.window = MelWindow(columns=WINDOW_COLUMNS, lead_columns=info.lead_columns)
         folded = fold_norms(copy.deepcopy(generator).eval()).requires_grad_(False)
-        self._sizes = level_sizes(info.size)
+        self._fold = generator.fold
         # The face encoder runs once an avatar, so it can afford full precision.
         self._face_encoder = folded.face_encoder_blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._audio_encoder = self._fast(folded.audio_encoder)
@@ -66,23 +74,33 @@ class Wav2LipEngine:
     def _fast(self, module: nn.Module) -> nn.Module:
         return module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    @torch.inference_mode()
     def prepare(self, avatar: Avatar) -> PreparedAvatar:
         """Encode every idle frame's face: some 5 ms a frame."""
+        return finish(self.preparation(avatar))
+
+    @torch.inference_mode()
+    def preparation(self, avatar: Avatar) -> Steps[None, None, PreparedAvatar]:
+        """``prepare`` in steps of a few frames."""
         size = self.info.size
         cutout = Cutout.of_mask(avatar.mask, size)
         features: list[Tensor] = []
         steps: list[Tensor | None] = []
+        rows, columns = (slice(span.start, span.stop) for span in (cutout.drawn.rows, cutout.drawn.columns))
+        idle = []
         for first in range(0, len(avatar), _PREPARE_BATCH):
             indices = range(first, min(first + _PREPARE_BATCH, len(avatar)))
-            encoded = self._encode(np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in indices]))[::-1]
-            for level, feature in enumerate(encoded):
+            crops = np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in indices])
+            if self.info.colour == "bgr":
+                crops = np.ascontiguousarray(crops[..., ::-1])
+            idle.append(torch.from_numpy(crops[:, rows, columns].copy()).permute(0, 3, 1, 2))
+            for level, feature in enumerate(self._encode(crops)[::-1]):
                 kept = cutout.cut(feature, level)
                 if first == 0:
                     features.append(self._store(len(avatar), kept, level))
                     steps.append(self._step_store(len(avatar), kept, level))
                 _keep(kept, slice(first, first + len(kept)), features[level], steps[level])
-        return PreparedAvatar(cutout, features, steps)
+            yield
+        return PreparedAvatar(cutout, features, steps, torch.cat(idle))
 
     def new_state(self) -> None:
         """The generator remembers nothing from frame to frame."""
@@ -99,12 +117,11 @@ class Wav2LipEngine:
         return cast(list[NDArray[np.uint8]], pictures)
 
     def _encode(self, crops: NDArray[np.uint8]) -> list[Tensor]:
-        if self.info.colour == "bgr":
-            crops = crops[..., ::-1]
-        whole = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+        whole = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
         masked = whole.clone()
         masked[:, :, self.info.size // 2 :] = 0
-        x = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
+        x = torch.cat((masked, whole), dim=1)
+        x = functional.pixel_unshuffle(x, self._fold).contiguous(memory_format=torch.channels_last)
         features = []
         for block in self._face_encoder:
             x = block(x)
@@ -113,7 +130,7 @@ class Wav2LipEngine:
 
     def _is_byte(self, level: int) -> bool:
         """The two outermost levels hold most of the bytes and the least of the say."""
-        return self._sizes[level] >= self.info.size // 2
+        return level >= len(LEVELS) - 2
 
     def _store(self, frames: int, like: Tensor, level: int) -> Tensor:
         exact = torch.float16 if self.dtype == torch.float32 else self.dtype
@@ -128,7 +145,9 @@ class Wav2LipEngine:
         embedding = self._audio_encoder(self._mels(requests))
         features = (self._features(requests, level) for level in range(len(self._decoder)))
         drawn = cutout.decode(self._decoder, self._output, embedding, features)
-        pixels = drawn.float().mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        idle = torch.stack([request.prepared.idle_frame(request.avatar_frame) for request in requests])
+        shown = laid_over(drawn.float(), idle.float().div_(255)).mul_(255).round_().to(torch.uint8)
+        pixels = shown.permute(0, 2, 3, 1).numpy()
         if self.info.colour == "bgr":
             pixels = pixels[..., ::-1]
         pictures = np.zeros((len(requests), self.info.size, self.info.size, 3), dtype=np.uint8)

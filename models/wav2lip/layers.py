@@ -62,8 +62,10 @@ def residuals(channels: int, count: int) -> list[nn.Module]:
     return [ConvBlock(channels, channels, 3, 1, 1, residual=True) for _ in range(count)]
 
 
-def audio_encoder(width: float = 1.0, residuals_at_256: int = 1) -> nn.Sequential:
-    """Mel window (n, 1, 80, 16) -> embedding (n, 512 * width, 1, 1), not negative (it ends in ReLU).
+def audio_encoder(width: float = 1.0, residuals_at_256: int = 1, outputs: int | None = None) -> nn.Sequential:
+    """Mel window (n, 1, 80, 16) -> embedding (n, outputs, 1, 1), not negative (it ends in ReLU).
+
+    ``outputs`` is 512 * width where it is not given.
 
     The generator's has one residual block at 256 channels, the lip-sync expert's two. The layout, as
     channels (scaled by ``width``), kernel, stride (mel, time), padding::
@@ -82,5 +84,5 @@ def audio_encoder(width: float = 1.0, residuals_at_256: int = 1) -> nn.Sequentia
         ConvBlock(c128, c256, 3, (3, 2), 1),
         *residuals(c256, residuals_at_256),
         ConvBlock(c256, c512, 3, 1, 0),
-        ConvBlock(c512, c512, 1, 1, 0),
+        ConvBlock(c512, outputs or c512, 1, 1, 0),
     )

@@ -36,13 +36,25 @@ def read_ear(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"The ear {path} is missing or damaged; train it again.") from error
 
 
+def info_of(width: float, size: int, ear: dict[str, str], licence: str = "Apache-2.0") -> GeneratorInfo:
+    """What to say of a face of this width and size with an ear of this metadata."""
+    return GeneratorInfo(
+        width=width,
+        size=size,
+        lead_columns=int(ear.get("lead_columns", 8)),
+        colour="rgb",
+        licence=licence,
+        ear_width=float(ear.get("width", 0.0)),
+    )
+
+
 def merged(face: dict[str, Tensor], ear: dict[str, Tensor], info: GeneratorInfo) -> Generator:
     """A generator with the face's encoder and decoder and the ear's audio encoder.
 
     Raises:
         CheckpointError: they are not of this width and size.
     """
-    generator = Generator(info.width, info.size)
+    generator = info.build()
     state = {name: tensor for name, tensor in face.items() if not name.startswith(PREFIX)}
     state |= {PREFIX + name: tensor for name, tensor in ear.items()}
     counters = {n: t for n, t in generator.state_dict().items() if not t.is_floating_point()}
@@ -50,9 +62,10 @@ def merged(face: dict[str, Tensor], ear: dict[str, Tensor], info: GeneratorInfo)
         generator.load_state_dict(counters | state, strict=True)
     except RuntimeError as error:
         raise CheckpointError(
-            f"Ear and face are not both of width {info.width} and size {info.size}; train them alike."
+            f"Ear (width {info.ear_width or info.width}) and face (width {info.width}, size {info.size}) do not fit; "
+            "train the ear for this width of the face."
         ) from error
-    return generator.eval()
+    return generator
 
 
 def main() -> None:
@@ -65,13 +78,7 @@ def main() -> None:
     arguments = parser.parse_args()
     state = load_state(arguments.state)
     ear, metadata = read_ear(arguments.ear)
-    info = GeneratorInfo(
-        width=float(state["width"]),
-        size=int(state["size"]),
-        lead_columns=int(metadata.get("lead_columns", 8)),
-        colour="rgb",
-        licence=arguments.licence,
-    )
+    info = info_of(float(state["width"]), int(state["size"]), metadata, arguments.licence)
     save_generator(arguments.out, merged(state["average"], ear, info).state_dict(), info, torch.bfloat16)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, step {state['step']}, {info}")
 

@@ -2,7 +2,8 @@
 
 A convolution at the edge of a cut-out tensor sees zeros where the whole tensor has values, and spoils one
 row; a transposed convolution of stride 2 spoils its last row only. Cutting out a margin for each such layer
-makes the wanted part equal to what the whole picture would show.
+makes the wanted part equal to what the whole picture would show. Levels are counted in their own pixels; at size
+288 a pixel of the outermost level is 3x3 of the picture.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from models.wav2lip.network import CORE_SIZE
 
 RESIDUAL_MARGIN = 2
 """Two 3x3 convolutions follow each transposed one."""
@@ -48,13 +51,13 @@ class Rect:
         """As an index into an (n, c, h, w) tensor that holds ``outer``."""
         return slice(None), slice(None), self.rows.within(outer.rows), self.columns.within(outer.columns)
 
+    def times(self, factor: int) -> "Rect":
+        """The same part of a picture of ``factor`` times the side."""
+        return Rect(*(Span(factor * span.start, factor * span.stop) for span in (self.rows, self.columns)))
 
-def level_sizes(size: int) -> list[int]:
-    """Sides of the decoder's levels, innermost first: 1, 3, 6 ... size."""
-    sizes = [1, 3]
-    while sizes[-1] < size:
-        sizes.append(2 * sizes[-1])
-    return sizes
+
+LEVELS = (1, 3, 6, 12, 24, 48, CORE_SIZE)
+"""Sides of the decoder's levels, innermost first."""
 
 
 def whole(size: int) -> Rect:
@@ -79,11 +82,12 @@ def needed_rects(drawn: Rect, size: int) -> list[Rect]:
 
     The last is ``drawn`` with the output block's margin.
     """
-    sizes = level_sizes(size)
+    fold = size // CORE_SIZE
     axes = []
     for span in (drawn.rows, drawn.columns):
-        spans = [span.grown(OUTPUT_MARGIN, size)]
-        for inner, outer in pairwise(sizes[::-1]):
+        core = Span(span.start // fold, -(-span.stop // fold))
+        spans = [core.grown(OUTPUT_MARGIN, CORE_SIZE)]
+        for inner, outer in pairwise(LEVELS[::-1]):
             spans.append(_below(spans[-1], inner, outer))
         axes.append(spans[::-1])
     return [Rect(rows, columns) for rows, columns in zip(*axes, strict=True)]
@@ -102,8 +106,7 @@ def upsampled(rect: Rect, size: int, size_above: int) -> Rect:
     """What a decoder block makes of ``rect`` of the level below."""
     if size_above != 2 * size:
         return whole(size_above)
-    doubled = [Span(2 * span.start, 2 * span.stop) for span in (rect.rows, rect.columns)]
-    return Rect(*doubled)
+    return rect.times(2)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Cutout:
 
     def cut(self, feature: Tensor, level: int) -> Tensor:
         """The needed part of a whole feature of ``level``."""
-        return feature[self.needed[level].within(whole(level_sizes(self.size)[level]))]
+        return feature[self.needed[level].within(whole(LEVELS[level]))]
 
     def decode(
         self, blocks: Iterable[nn.Module], output: nn.Module, embedding: Tensor, features: Iterable[Tensor]
@@ -137,13 +140,12 @@ class Cutout:
             features: cut face features, innermost first, one a block.
 
         Returns:
-            (n, 3, h, w) in [0, 1], the size of ``drawn``.
+            (n, c, h, w) in [0, 1], the size of ``drawn``, for ``network.laid_over``.
         """
-        sizes = level_sizes(self.size)
         x, held = embedding, whole(1)
         for level, (block, feature) in enumerate(zip(blocks, features, strict=True)):
             if level:
-                held = upsampled(self.needed[level - 1], sizes[level - 1], sizes[level])
+                held = upsampled(self.needed[level - 1], LEVELS[level - 1], LEVELS[level])
             x = torch.cat((block(x)[self.needed[level].within(held)], feature), dim=1)
-        drawn: Tensor = output(x)[self.drawn.within(self.needed[-1])]
+        drawn: Tensor = output(x)[self.drawn.within(self.needed[-1].times(self.size // CORE_SIZE))]
         return drawn

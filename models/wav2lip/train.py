@@ -1,6 +1,6 @@
 """Train the face half of our generator: what each mouth code looks like on each idle frame.
 
-    python -m models.wav2lip.train --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
+    visavis train wav2lip --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
 
 The true code stands in the audio embedding's place, so the way to the picture is a function and the picture
 comes out sharp; the ear, which makes the code out of sound, is trained apart. With ``--ear`` the two are
@@ -10,7 +10,7 @@ checkpoint in ``--out``; losses go to TensorBoard there, and sample sheets (idle
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
@@ -27,12 +28,13 @@ from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus
 from models.wav2lip.discriminator import QualityDiscriminator
-from models.wav2lip.merge import merged, read_ear
-from models.wav2lip.network import Generator
+from models.wav2lip.fold import preferred_dtype
+from models.wav2lip.merge import info_of, merged, read_ear
+from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.region import Cutout
 from models.wav2lip.sheets import write_sheet
 from models.wav2lip.syncnet import SyncNet
-from models.wav2lip.weights import GeneratorInfo, save_generator
+from models.wav2lip.weights import save_generator
 
 STATE = "last.pt"
 PATCH = (48, 96)
@@ -51,9 +53,10 @@ class Recipe:
     average_decay: float = 0.998
     """Of the running average of the weights, which is what is kept in the end."""
     held_out: int = 64
-    """Last samples of the corpus, kept from training, for the sheets."""
+    """Last samples of the corpora, kept from training, for the sheets."""
     seed: int = 1
-    bfloat16: bool = True
+    bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
+    """Only where the processor multiplies it: elsewhere it is slower than float32."""
     checkpoint_every: int = 250
     sheet_every: int = 500
     weights: objective.Weights = field(default_factory=objective.Weights)
@@ -82,9 +85,19 @@ class Trainer:
             torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98)) if self.critic else None
         )
         self.expert = expert.eval().requires_grad_(False) if expert else None
-        self.runs = corpus.runs() if recipe.weights.sync else np.zeros(0, np.int64)
+        self.held_out = corpus.held_out(min(recipe.held_out, len(corpus) - 1))
+        self.learned = np.setdiff1d(np.arange(len(corpus)), self.held_out)
+        self.runs = self._runs() if recipe.weights.sync else np.zeros(0, np.int64)
         if recipe.weights.sync and (self.expert is None or not len(self.runs)):
             raise ValueError("The sync term needs a lip-sync expert and a corpus whose clips have sound.")
+
+    def start_from(self, tensors: Mapping[str, Tensor]) -> int:
+        """Begin with the tensors of another generator that fit by name and shape; returns how many do."""
+        own = self.generator.state_dict()
+        fitting = {name: t.float() for name, t in tensors.items() if name in own and own[name].shape == t.shape}
+        self.generator.load_state_dict(own | fitting)
+        self.average = {n: t.detach().clone() for n, t in self.generator.state_dict().items()}
+        return len(fitting)
 
     def advance(self) -> dict[str, float]:
         """One step; returns the losses."""
@@ -127,14 +140,14 @@ class Trainer:
             cut = [self.cutout.cut(feature, level) for level, feature in enumerate(features)]
             embedding = objective.embedding_of(code, self.generator.embedding_channels)
             blocks, output = self.generator.face_decoder_blocks, self.generator.output_block
-            return self.cutout.decode(blocks, output, embedding, cut).float()
+            drawn = self.cutout.decode(blocks, output, embedding, cut).float()
+        return laid_over(drawn, self._part(batch.idle))
 
     @torch.no_grad()
     def sheet(self, path: Path, count: int = 8) -> None:
         """Idle, target and drawn by the averaged weights, of held-out samples."""
-        held = min(self.recipe.held_out, len(self.corpus))
-        indices = np.linspace(len(self.corpus) - held, len(self.corpus) - 1, min(count, held)).astype(np.int64)
-        batch = self.corpus.batch(indices)
+        chosen = np.linspace(0, len(self.held_out) - 1, min(count, len(self.held_out))).astype(np.int64)
+        batch = self.corpus.batch(self.held_out[chosen])
         own = {n: t.clone() for n, t in self.generator.state_dict().items()}
         self.generator.load_state_dict(self.average)
         self.generator.eval()
@@ -167,12 +180,15 @@ class Trainer:
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
 
     def _chosen(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        train = max(1, len(self.corpus) - self.recipe.held_out)
         if not self.recipe.weights.sync:
-            return rng.integers(0, train, self.recipe.batch)
-        clips = max(1, self.recipe.batch // SYNC_FRAMES)
-        starts = rng.choice(self.runs[self.runs + SYNC_FRAMES <= train], clips)
-        return (starts[:, None] + np.arange(SYNC_FRAMES)).reshape(-1)
+            return rng.choice(self.learned, self.recipe.batch)
+        starts = rng.choice(self.runs, max(1, self.recipe.batch // SYNC_FRAMES))
+        return np.asarray((starts[:, None] + np.arange(SYNC_FRAMES)).reshape(-1))
+
+    def _runs(self) -> NDArray[np.int64]:
+        """Where five frames follow each other and all may be learned from."""
+        runs = self.corpus.runs()
+        return runs[~np.isin(runs[:, None] + np.arange(SYNC_FRAMES), self.held_out).any(axis=1)]
 
     def _part(self, pictures: NDArray[np.uint8]) -> Tensor:
         rows, columns = self.cutout.drawn.rows, self.cutout.drawn.columns
@@ -215,13 +231,22 @@ class Trainer:
                 self.average[name].copy_(tensor)
 
 
-def run(corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None, ear: Path | None = None) -> Trainer:
-    """Train to ``recipe.steps``, from the last checkpoint in ``out`` if there is one."""
+def run(
+    corpus: Corpus,
+    recipe: Recipe,
+    out: Path,
+    expert: SyncNet | None = None,
+    ear: Path | None = None,
+    start: Path | None = None,
+) -> Trainer:
+    """Train to ``recipe.steps``, from the last checkpoint in ``out`` if there is one, else from ``start``'s weights."""
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(corpus, recipe, expert)
     if (out / STATE).is_file():
         trainer.restore(load_state(out / STATE))
         print(f"resumed at step {trainer.step}", flush=True)
+    elif start is not None:
+        print(f"{trainer.start_from(load_file(start))} tensors taken from {start.name}", flush=True)
     with SummaryWriter(str(out / "log"), purge_step=trainer.step) as writer:
         for step, terms in _steps(trainer):
             for name, value in terms.items():
@@ -240,13 +265,7 @@ def run(corpus: Corpus, recipe: Recipe, out: Path, expert: SyncNet | None = None
 def export(trainer: Trainer, ear: Path, path: Path) -> None:
     """Merge the averaged face with an ear into one generator file."""
     tensors, metadata = read_ear(ear)
-    info = GeneratorInfo(
-        width=trainer.recipe.width,
-        size=trainer.corpus.size,
-        lead_columns=int(metadata.get("lead_columns", 8)),
-        colour="rgb",
-        licence="Apache-2.0",
-    )
+    info = info_of(trainer.recipe.width, trainer.corpus.size, metadata)
     save_generator(path, merged(trainer.average, tensors, info).state_dict(), info)
 
 
@@ -274,14 +293,17 @@ def _paste_weights(mask: NDArray[np.uint8], cutout: Cutout) -> Tensor:
     return scaled[:, :, rows.start : rows.stop, columns.start : columns.stop]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.train", description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--avatar", type=Path, required=True, help="the avatar's folder")
+    parser = argparse.ArgumentParser(
+        prog="visavis train wav2lip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", type=Path, required=True, action="append", help="once for every avatar")
+    parser.add_argument("--avatar", type=Path, required=True, action="append", help="the avatar's folder, likewise")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--ear", type=Path, help="safetensors of an audio encoder, to merge with")
+    parser.add_argument("--start", type=Path, help="safetensors of a generator to begin with, where shapes fit")
     parser.add_argument("--expert", type=Path, help="expert.pt of train_syncnet, for the sync term")
     parser.add_argument("--sync", type=float, default=0.0, help="weight of the sync term, e.g. 0.03")
     parser.add_argument("--critic", type=float, default=0.0, help="weight of the critic's term, e.g. 0.005")
@@ -289,7 +311,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
+    if len(arguments.corpus) != len(arguments.avatar):
+        parser.error("give --corpus and --avatar in pairs")
     torch.set_num_threads(arguments.threads)
     expert = None
     if arguments.expert:
@@ -303,9 +327,5 @@ def main() -> None:
         width=arguments.width,
         weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
     )
-    corpus = Corpus(arguments.corpus, load_avatar(arguments.avatar))
-    run(corpus, recipe, arguments.out, expert, arguments.ear)
-
-
-if __name__ == "__main__":
-    main()
+    corpus = Corpus([(c, load_avatar(a)) for c, a in zip(arguments.corpus, arguments.avatar, strict=True)])
+    run(corpus, recipe, arguments.out, expert, arguments.ear, arguments.start)

@@ -1,6 +1,6 @@
 """Train the ear: the generator's audio encoder, alone, from mel windows to mouth codes.
 
-    python -m models.wav2lip.train_ear --corpus ear.npz --held-out held.npz --out ear.safetensors --steps 3000
+    visavis train ear --corpus ear.npz --held-out held.npz --out ear.safetensors --steps 3000
 
 The embedding's first K channels are the mouth code, the others zero, so an ear fits any face trained on true
 codes. A plain squared error shrinks what it is unsure of, so a concordance term (L. Lin, "A concordance
@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.audio.mel import SILENCE
+from models.wav2lip.fold import preferred_dtype
 from models.wav2lip.network import Generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 
 LEAD_COLUMNS = 8
 BATCH = 256
 PEAK_RATE = 1.5e-3
+_STILL = 1e-3
 
 
 class EarCorpus:
@@ -67,25 +70,31 @@ def judge(encoder: nn.Module, corpus: EarCorpus) -> dict[str, float]:
     frames = np.arange(len(corpus.code))
     heard = torch.cat([encoder(corpus.windows(part)).flatten(1) for part in np.array_split(frames, 40)])
     ours, true = heard[:, : corpus.code.shape[1]].numpy(), corpus.code.numpy()
-    each = [
-        float(np.corrcoef(a, b)[0, 1]) for a, b in zip(ours.T, true.T, strict=True) if b.std() > 1e-3 and a.std() > 0
-    ]
+    each = [_correlation(a, b) for a, b in zip(ours.T, true.T, strict=True) if b.std() > _STILL]
     spoken = np.convolve(true[:, 0] > 0.1, np.ones(9), "same") > 0
     shut = (true[:, 0] < 0.03) & (true[:, corpus.names.index("mouthPress")] > 0.25) & spoken
     near = np.minimum(ours[:, 0], np.minimum(np.roll(ours[:, 0], 1), np.roll(ours[:, 0], -1)))
+    widest = float(true[:, 0].max())
     return {
-        "jaw_correlation": float(np.corrcoef(ours[:, 0], true[:, 0])[0, 1]),
+        "jaw_correlation": _correlation(ours[:, 0], true[:, 0]),
         "mean_correlation": float(np.mean(each)),
         "jaw_amplitude": float(ours[:, 0].std() / true[:, 0].std()),
-        "closure_recall": float((near[shut] < 0.15 * true[:, 0].max()).mean()),
-        "opening_in_silence": float(np.quantile(ours[~spoken, 0], 0.95) / true[:, 0].max()),
+        "closure_recall": float((near[shut] < 0.15 * widest).mean()) if shut.any() else math.nan,
+        "opening_in_silence": float(np.quantile(ours[~spoken, 0], 0.95) / widest) if (~spoken).any() else math.nan,
     }
 
 
-def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float) -> None:
+def _correlation(heard: NDArray[np.float32], true: NDArray[np.float32]) -> float:
+    """Pearson's; 0 where one of the two hardly moves."""
+    return float(np.corrcoef(heard, true)[0, 1]) if min(heard.std(), true.std()) > _STILL else 0.0
+
+
+def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float, face_width: float) -> None:
     """Run or resume; writes the ear at every 250 steps."""
     torch.manual_seed(1)
-    encoder = Generator(width, 192).audio_encoder
+    encoder = Generator(face_width, ear_width=width).audio_encoder
+    encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bfloat16 = preferred_dtype() is torch.bfloat16
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=PEAK_RATE, weight_decay=1e-3)
     state_path, step = out.with_suffix(".state.pt"), 0
     if state_path.is_file():
@@ -101,7 +110,7 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
             )
         frames = rng.integers(0, len(corpus.code), BATCH)
         encoder.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             embedding = encoder(corpus.windows(frames)).flatten(1).float()
         loss = loss_of(embedding, corpus.code[torch.from_numpy(frames)])
         optimiser.zero_grad()
@@ -121,33 +130,33 @@ def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: 
                 {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
                 out,
                 state_path,
+                width,
             )
 
 
-def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path) -> None:
+def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path, width: float) -> None:
     aside = state_path.with_suffix(".part")
     torch.save(state, aside)
     os.replace(aside, state_path)
     tensors = {f"audio_encoder.{n}": t.contiguous() for n, t in encoder.state_dict().items() if t.is_floating_point()}
     aside = out.with_suffix(".part")
-    save_file(tensors, str(aside), metadata={"lead_columns": str(LEAD_COLUMNS)})
+    save_file(tensors, str(aside), metadata={"lead_columns": str(LEAD_COLUMNS), "width": str(width)})
     os.replace(aside, out)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.train_ear", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="visavis train ear", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--face-width", type=float, default=0.25, help="width of the face it is merged with")
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     corpus, held_out = EarCorpus(arguments.corpus, LEAD_COLUMNS), EarCorpus(arguments.held_out, LEAD_COLUMNS)
-    train(corpus, held_out, arguments.out, arguments.steps, arguments.width)
-
-
-if __name__ == "__main__":
-    main()
+    train(corpus, held_out, arguments.out, arguments.steps, arguments.width, arguments.face_width)

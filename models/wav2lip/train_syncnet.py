@@ -1,12 +1,13 @@
 """Train the lip-sync expert: do five pictures and a mel window belong together?
 
-    python -m models.wav2lip.train_syncnet --corpus DIR --avatar DIR --out DIR --steps N
+    visavis train syncnet --corpus DIR --avatar DIR --out DIR --steps N
 
 Half of each batch is in sync, half hears another moment of the same clip, at least five frames away. Needs a
 corpus whose clips have sound. Resumes from the last checkpoint.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,11 @@ def run(corpus: Corpus, recipe: Recipe, out: Path) -> ExpertTrainer:
     return trainer
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m models.wav2lip.train_syncnet", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="visavis train syncnet", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--avatar", type=Path, required=True, help="the avatar's folder")
     parser.add_argument("--out", type=Path, required=True)
@@ -119,11 +122,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(steps=arguments.steps, batch=arguments.batch, width=arguments.width)
-    run(Corpus(arguments.corpus, load_avatar(arguments.avatar)), recipe, arguments.out)
-
-
-if __name__ == "__main__":
-    main()
+    run(Corpus([(arguments.corpus, load_avatar(arguments.avatar))]), recipe, arguments.out)

@@ -29,6 +29,12 @@ class GeneratorInfo:
     """Channel order of its pictures, "rgb" or "bgr"."""
     licence: str
     """SPDX name, or the terms in a word."""
+    ear_width: float = 0.0
+    """The audio encoder's own width multiplier; 0 where it is ``width``."""
+
+    def build(self) -> Generator:
+        """A generator of this architecture, in eval mode, untrained."""
+        return Generator(self.width, self.size, self.ear_width or None).eval()
 
 
 def save_generator(
@@ -57,11 +63,11 @@ def load_generator(path: Path) -> tuple[Generator, GeneratorInfo]:
     try:
         with safe_open(path, framework="pt") as file:
             info = _info(path, file.metadata() or {})
-            generator = Generator(info.width, info.size).eval()
+            generator = info.build()
             counters = {n: t for n, t in generator.state_dict().items() if not t.is_floating_point()}
             state = counters | {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         generator.load_state_dict(state, strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise CheckpointError(
             f"The Wav2Lip weights {path.name} are damaged or of another architecture; fetch them again."
         ) from error
@@ -76,6 +82,7 @@ def _info(path: Path, metadata: Mapping[str, Any]) -> GeneratorInfo:
             lead_columns=int(metadata["lead_columns"]),
             colour={"rgb": "rgb", "bgr": "bgr"}[metadata["colour"]],
             licence=str(metadata["licence"]),
+            ear_width=float(metadata.get("ear_width", 0.0)),
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(

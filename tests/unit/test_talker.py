@@ -14,7 +14,6 @@ from models.probe.engine import ProbeEngine, brightness, level_dbfs
 from models.talker import Talker
 from server.media.playout import TICK_MS, TICK_SAMPLES, Playout, delay_ticks
 from server.render import draw
-from server.scheduler import DeadlineQueue, Work
 
 
 @pytest.fixture(scope="module")
@@ -117,32 +116,3 @@ def test_a_damaged_avatar_is_refused_by_name(avatar_folder: Path, tmp_path: Path
 @given(st.floats(-60, 0))
 def test_probe_brightness_can_be_read_back(level: float) -> None:
     assert abs(level_dbfs(brightness(level)) - level) < 0.2
-
-
-def _work(owner: str, engine: ProbeEngine, deadline_s: float) -> Work:
-    return Work(owner, engine, None, None, deadline_s, lambda *_: None)  # type: ignore[arg-type]
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 10)), max_size=40), st.floats(0, 10), st.integers(1, 8))
-def test_earliest_deadline_first_and_nothing_lost(items: list[tuple[str, float]], now_s: float, max_batch: int) -> None:
-    queue, engine = DeadlineQueue(), ProbeEngine()
-    for owner, deadline_s in items:
-        queue.push(_work(owner, engine, deadline_s))
-    queue.forget("c")
-    expected = sorted(deadline for owner, deadline in items if owner != "c")
-    seen: list[float] = []
-    while len(queue):
-        batch, late = queue.take(now_s, max_batch)
-        assert len(batch) <= max_batch
-        assert all(work.deadline_s < now_s for work in late)
-        assert all(work.deadline_s >= now_s and work.owner != "c" for work in batch)
-        seen += [work.deadline_s for work in [*late, *batch]]
-    assert seen == expected
-
-
-def test_a_batch_is_of_one_engine() -> None:
-    queue, first, second = DeadlineQueue(), ProbeEngine(), ProbeEngine()
-    for deadline_s, engine in ((1.0, first), (2.0, second), (3.0, first)):
-        queue.push(_work("a", engine, deadline_s))
-    assert [work.deadline_s for work in queue.take(0.0, 8)[0]] == [1.0, 3.0]
-    assert [work.deadline_s for work in queue.take(0.0, 8)[0]] == [2.0]

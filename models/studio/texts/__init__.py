@@ -48,6 +48,15 @@ _NUCLEI = ["a", "e", "i", "o", "u", "oo", "ee", "ai", "ow", "oy", "ar", "er", "o
 _CODAS = [" ", " ", " ", " ", "m", "p", "b", "n", "t", "s", "l", "f", "v", "sh", "k", "ng", "st", "mp"]
 
 
+HELD_OUT_EVERY = 6
+"""Every so manieth sentence of a language is kept from training, to judge by."""
+
+
+def training_sentences(language: str, held_out: bool) -> tuple[str, ...]:
+    """The sentences of a language that training may hear, or the others."""
+    return tuple(text for n, text in enumerate(sentences(language)) if (n % HELD_OUT_EVERY == 0) == held_out)
+
+
 @functools.cache
 def sentences(language: str) -> tuple[str, ...]:
     """The sentences of a language (``en``, ``de`` ...).
@@ -63,10 +72,13 @@ def sentences(language: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line.strip())
 
 
-def pick(language: str, rng: np.random.Generator) -> str:
-    """A sentence, or as often words shuffled from several, or invented words in Latin script."""
-    kind = rng.random()
-    known = sentences(language)
+def pick(language: str, rng: np.random.Generator, held_out: bool = False) -> str:
+    """A sentence to train on, or as often words shuffled from several, or invented words in Latin script.
+
+    ``held_out`` gives a whole sentence that no training hears.
+    """
+    kind = 0.0 if held_out else rng.random()
+    known = training_sentences(language, held_out)
     if kind < 0.45:
         return known[int(rng.integers(len(known)))]
     if kind < 0.75 or language in ("ru", "ja", "cmn"):

@@ -1,6 +1,6 @@
 """Engines whose figures are known beforehand."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,10 @@ class CopyEngine:
 
     def prepare(self, avatar: Avatar) -> Any:
         return [avatar.crop_rgb(frame) for frame in range(len(avatar))]
+
+    def preparation(self, avatar: Avatar) -> Generator[None, None, Any]:
+        yield
+        return self.prepare(avatar)
 
     def new_state(self) -> Any:
         return None

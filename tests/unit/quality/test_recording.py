@@ -17,9 +17,9 @@ from models.errors import MediaError
 from models.quality import recording
 from models.quality.opening import OpeningGauge
 from models.quality.recording import Watched
+from models.quality.threads import one_thread
 from models.registry import load_engine
 from models.studio.speech import speak
-from server.bench import one_thread
 from server.render import draw, read_sound
 
 

@@ -34,7 +34,7 @@ def soft_avatar(frames: int = 6, box: int = 240, seed: int = 0) -> Avatar:
     )
 
 
-def filled_generator(width: float = 0.25, size: int = 192, seed: int = 1) -> Generator:
+def filled_generator(width: float = 0.25, size: int = 288, seed: int = 1) -> Generator:
     """A generator with synthetic weights whose features stay lively through all layers."""
     generator = Generator(width, size)
     entries = [[key, list(value.shape), str(value.dtype)] for key, value in generator.state_dict().items()]

@@ -18,7 +18,7 @@ def write_corpus(folder: Path, samples: int = 48, shards: int = 2, clips: bool =
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
     avatar = soft_avatar(frames=4)
-    idle = [scaled_crop(avatar.crop_rgb(i), 192) for i in range(len(avatar))]
+    idle = [scaled_crop(avatar.crop_rgb(i), 288) for i in range(len(avatar))]
     for shard in range(shards):
         time = np.arange(samples) + samples * shard
         jaw = 0.5 + 0.5 * np.sin(time * 0.7) if clips else rng.random(samples)
@@ -36,9 +36,9 @@ def write_corpus(folder: Path, samples: int = 48, shards: int = 2, clips: bool =
 
 def _talking(crop: np.ndarray, jaw: float) -> np.ndarray:
     picture = crop.copy()
-    cv2.ellipse(picture, (96, 130), (30, 4 + round(20 * float(jaw))), 0, 0, 360, (60, 10, 20), -1)
+    cv2.ellipse(picture, (144, 195), (45, 6 + round(30 * float(jaw))), 0, 0, 360, (60, 10, 20), -1)
     return picture
 
 
 def small_corpus(folder: Path) -> Corpus:
-    return Corpus(folder, soft_avatar(frames=4))
+    return Corpus([(folder, soft_avatar(frames=4))])

@@ -9,10 +9,11 @@ from models.engine import Engine, RenderRequest
 from models.errors import CheckpointError
 from models.wav2lip.engine import Wav2LipEngine, load_engine
 from models.wav2lip.network import Generator
+from models.wav2lip.pixels import scaled_crop
 from models.wav2lip.weights import GeneratorInfo, load_generator, save_generator
 from tests.unit.wav2lip.avatars import filled_generator, soft_avatar
 
-INFO = GeneratorInfo(width=0.25, size=192, lead_columns=8, colour="rgb", licence="CC0-1.0")
+INFO = GeneratorInfo(width=0.25, size=288, lead_columns=8, colour="rgb", licence="CC0-1.0")
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +50,15 @@ def drawn_whole(generator: Generator, crop: np.ndarray, mel: np.ndarray) -> np.n
 
 def differences(engine: Engine, generator: Generator, avatar: Avatar) -> np.ndarray:
     """Pasted pixels against the plain float32 network, (n, h, w, 3) in eight-bit steps."""
-    import cv2
-
     prepared = engine.prepare(avatar)
     asked = requests(prepared, [0, 3, 5, 3])
     rows = prepared.cutout.drawn.rows, prepared.cutout.drawn.columns
     part = tuple(slice(span.start, span.stop) for span in rows)
     found = []
     for request, picture in zip(asked, engine.render(asked), strict=True):
-        crop = cv2.resize(avatar.crop_rgb(request.avatar_frame), (192, 192), interpolation=cv2.INTER_AREA)
+        crop = scaled_crop(avatar.crop_rgb(request.avatar_frame), 288)
         expected = drawn_whole(generator, crop, request.mel)
-        assert picture.shape == (192, 192, 3)
+        assert picture.shape == (288, 288, 3)
         assert picture.dtype == np.uint8
         found.append(np.abs(picture.astype(float) - expected)[part])
     return np.stack(found)
@@ -83,9 +82,9 @@ def test_the_mask_lies_within_the_part_drawn(generator: Generator, avatar: Avata
     (picture,) = engine.render(requests(prepared, [1]))
     seen = picture.any(axis=2)
     rows, columns = np.nonzero(avatar.mask)
-    scale = 192 / len(avatar.mask)
-    assert seen[int(rows.min() * scale) : int(rows.max() * scale), 96].all()
-    assert seen[140, int(columns.min() * scale) : int(columns.max() * scale)].all()
+    scale = 288 / len(avatar.mask)
+    assert seen[int(rows.min() * scale) : int(rows.max() * scale), 144].all()
+    assert seen[210, int(columns.min() * scale) : int(columns.max() * scale)].all()
     assert not seen[: int(rows.min() * scale) - 4].any()
 
 
@@ -114,7 +113,7 @@ def test_an_avatar_of_ten_seconds_stays_under_80_mb(generator: Generator, avatar
 
 
 def test_colour_order_follows_the_weights(generator: Generator, avatar: Avatar) -> None:
-    bgr = GeneratorInfo(width=0.25, size=192, lead_columns=8, colour="bgr", licence="CC0-1.0")
+    bgr = GeneratorInfo(width=0.25, size=288, lead_columns=8, colour="bgr", licence="CC0-1.0")
     blue = Avatar(**{**vars(avatar), "frames_i420": _swapped(avatar)})
     plain, turned = (Wav2LipEngine(generator, info, torch.float32) for info in (INFO, bgr))
     (first,) = plain.render(requests(plain.prepare(avatar), [2]))
@@ -154,7 +153,7 @@ def test_unusable_weights_name_the_cause(generator: Generator, tmp_path: Path) -
     with pytest.raises(CheckpointError, match="damaged"):
         load_generator(damaged)
     other = tmp_path / "other.safetensors"
-    wrong = GeneratorInfo(width=0.5, size=192, lead_columns=8, colour="rgb", licence="CC0-1.0")
+    wrong = GeneratorInfo(width=0.5, size=288, lead_columns=8, colour="rgb", licence="CC0-1.0")
     save_generator(other, generator.state_dict(), wrong)
     with pytest.raises(CheckpointError, match="architecture"):
         load_generator(other)

@@ -53,22 +53,26 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return small_corpus(path)
 
 
-def test_the_loss_falls_and_the_code_reaches_the_picture(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(small_corpus(folder), recipe(60))
-    first = [trainer.advance()["total"] for _ in range(5)]
-    for _ in range(50):
+def test_the_loss_falls_and_the_code_reaches_the_picture(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(small_corpus(folder), recipe(1000, rate=1e-2))
+    # One shut and one open mouth on one idle frame, over and over: no luck of the draw decides.
+    same = np.flatnonzero(trainer.corpus.frame == 0)
+    jaw = trainer.corpus.code[same, 0]
+    pair = same[[jaw.argmin(), jaw.argmax()]]
+    monkeypatch.setattr(trainer, "_chosen", lambda rng: pair)
+    first = terms = trainer.advance()
+    while terms["total"] >= 0.2 * first["total"] and trainer.step < 400:
         terms = trainer.advance()
     assert set(terms) == {"total", "l1", "edge"}
-    assert terms["total"] < 0.75 * np.mean(first)
-    trainer.generator.eval()
-    batch = trainer.corpus.batch(np.array([0, 0]))
-    batch.code[:, 0] = 0.0, 1.0
-    with torch.no_grad():
-        shut, wide = trainer.draw(batch)
-    assert (shut - wide).abs().max() > 1e-3
+    assert terms["total"] < 0.2 * first["total"]
+    with torch.no_grad():  # by the batch's own statistics: the running ones lag behind so fast a training
+        shut, wide = trainer.draw(trainer.corpus.batch(pair))
+    assert (shut - wide).abs().max() > 0.1
     trainer.sheet(tmp_path / "sheet.png", count=3)
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    assert sheet.shape == (3 * 192, 3 * 192, 3)
+    assert sheet.shape == (3 * 288, 3 * 288, 3)
 
 
 KILLED = """
@@ -169,7 +173,25 @@ def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="damaged"):
         small_corpus(tmp_path)
     with pytest.raises(MediaError, match="idle loop"):
-        Corpus(folder, soft_avatar(frames=2))
+        Corpus([(folder, soft_avatar(frames=2))])
+
+
+def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "a", samples=10, shards=1, clips=True)
+    write_corpus(tmp_path / "b", samples=12, shards=2, clips=True)
+    first, second = soft_avatar(frames=4), soft_avatar(frames=5, seed=3)
+    both = Corpus([(tmp_path / "a", first), (tmp_path / "b", second)])
+    one, other = (Corpus([(tmp_path / name, avatar)]) for name, avatar in (("a", first), ("b", second)))
+    assert len(both) == len(one) + len(other)
+    for corpus, indices in ((one, np.arange(10)), (other, np.arange(24))):
+        batch, alone = both.batch(indices + (corpus is other) * 10), corpus.batch(indices)
+        np.testing.assert_array_equal(batch.idle, alone.idle)
+        np.testing.assert_array_equal(batch.code, alone.code)
+    np.testing.assert_array_equal(both.mel(10 + 14), other.mel(14))
+    assert both.held_out(4).tolist() == [8, 9, 32, 33]
+    assert not np.isin(Trainer(both, recipe(1, held_out=4)).learned, both.held_out(4)).any()
+    with pytest.raises(MediaError, match="another part"):
+        Corpus([(tmp_path / "a", first), (tmp_path / "b", soft_avatar(frames=5, box=200))])
 
 
 def test_a_damaged_state_says_so(tmp_path: Path) -> None:

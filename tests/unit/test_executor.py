@@ -1,0 +1,110 @@
+"""The device's thread with engines that fail or take long."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator, Sequence
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from models.avatar import Avatar, load_avatar
+from models.engine import RenderRequest
+from models.probe.engine import ProbeEngine
+from models.talker import Talker
+from models.timebase import SAMPLES_PER_FRAME
+from server.executor import Executor
+from server.metrics import Metrics
+from server.scheduler import Work
+
+
+class FailingEngine(ProbeEngine):
+    """Draws the first frame and fails on all others."""
+
+    drawn = 0
+
+    def render(self, requests: Sequence[RenderRequest]) -> list[np.ndarray]:
+        self.drawn += 1
+        if self.drawn > 1:
+            raise RuntimeError("the device has gone")
+        return super().render(requests)
+
+
+@pytest_asyncio.fixture
+async def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest_asyncio.fixture
+async def executor(metrics: Metrics) -> AsyncIterator[Executor]:
+    executor = Executor(metrics, threads=1, max_batch=1)
+    executor.start()
+    yield executor
+    await executor.aclose()
+
+
+@pytest.fixture(scope="module")
+def avatar(avatar_folder: str) -> Avatar:
+    return load_avatar(avatar_folder)  # type: ignore[arg-type]
+
+
+def speaking(engine: ProbeEngine, avatar: Avatar) -> Talker:
+    talker = Talker(engine, avatar, None)
+    wave = 0.3 * np.sin(np.arange(30 * 3 * SAMPLES_PER_FRAME) * 0.05)
+    talker.push(wave.astype(np.float32))
+    return talker
+
+
+async def test_a_frame_the_engine_fails_on_keeps_the_last_face(
+    executor: Executor, metrics: Metrics, avatar: Avatar, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = FailingEngine()
+    talker = speaking(engine, avatar)
+    arrived: dict[int, np.ndarray] = {}
+    all_arrived = asyncio.Event()
+
+    def deliver(index: int, picture: np.ndarray) -> None:
+        arrived[index] = picture
+        if len(arrived) == len(jobs):
+            all_arrived.set()
+
+    jobs = [job for job in talker.jobs() if job.request is not None][:4]
+    for job in jobs:
+        executor.submit(Work("a", engine, talker, job, time.monotonic() + 5, deliver))
+    await asyncio.wait_for(all_arrived.wait(), 5)
+    x0, y0, x1, y1 = avatar.boxes[0]
+    middle = (slice((y0 + y1) // 2 + 30, (y0 + y1) // 2 + 60), slice(x0 + 100, x1 - 100))
+    first, *others = (arrived[job.index][middle] for job in jobs)
+    assert all(np.abs(other.astype(int) - first).max() <= 1 for other in others)
+    assert np.abs(first.astype(int) - avatar.frames_i420[jobs[0].index][middle]).mean() > 10
+    assert metrics.registry.get_sample_value("visavis_engine_errors_total") == len(jobs) - 1
+    assert sum("failed on a batch" in record.message for record in caplog.records) == 1  # once a second at most
+
+
+async def test_a_long_preparation_lets_frames_through(executor: Executor, avatar: Avatar) -> None:
+    def preparation() -> Generator[None, None, str]:
+        for _ in range(20):
+            time.sleep(0.01)
+            yield
+        return "prepared"
+
+    engine = ProbeEngine()
+    talker = speaking(engine, avatar)
+    arrived: list[float] = []
+    task = asyncio.create_task(executor.call_in_steps(preparation()))
+    for job in list(talker.jobs())[:5]:
+        await asyncio.sleep(0.02)
+        work = Work("a", engine, talker, job, time.monotonic() + 5, lambda *_: arrived.append(time.monotonic()))
+        executor.submit(work)
+    assert await task == "prepared"
+    ended_s = time.monotonic()
+    assert len([at_s for at_s in arrived if at_s < ended_s]) >= 3
+
+
+async def test_what_a_step_raises_reaches_the_caller(executor: Executor) -> None:
+    def preparation() -> Generator[None, None, None]:
+        yield
+        raise ValueError("no face")
+
+    with pytest.raises(ValueError, match="no face"):
+        await executor.call_in_steps(preparation())
