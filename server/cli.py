@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import render, train
+from server import bench, render, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_loadtest(load)
 
     train.add_arguments(commands.add_parser("train", help="draw a corpus, train weights of your own"))
+    bench.add_arguments(commands.add_parser("bench", help="how good and how fast the parts are, in figures"))
     return parser
 
 

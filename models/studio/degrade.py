@@ -100,28 +100,48 @@ def noise(length: int, rng: np.random.Generator) -> Sound:
     return np.asarray(sound / (np.sqrt(np.mean(sound**2)) + 1e-12), dtype=np.float32)
 
 
-def _opus(sound: Sound, kbps: int) -> Sound:
-    wire = soxr.resample(sound, SPEECH_RATE_HZ, WIRE_RATE_HZ)
+def opus_payloads(wire: Sound, kbps: int) -> list[bytes]:
+    """``wire``, (n,) at 48 kHz, as Opus packets of 20 ms (libopus, voice), padded so that all of it comes out."""
     padded = np.pad(wire, (0, -len(wire) % _OPUS_FRAME + 3 * _OPUS_FRAME))
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.layout, encoder.format = WIRE_RATE_HZ, "mono", "s16"
     encoder.bit_rate, encoder.time_base = 1000 * kbps, Fraction(1, WIRE_RATE_HZ)
     encoder.options = {"application": "voip", "frame_duration": "20"}
-    decoder = av.CodecContext.create("libopus", "r")
-    decoder.sample_rate, decoder.layout = WIRE_RATE_HZ, "mono"
     pcm = (np.clip(padded, -1.0, 1.0) * 32767.0).astype(np.int16)
-    heard: list[NDArray[np.float32]] = []
+    payloads: list[bytes] = []
     for start in range(0, len(pcm), _OPUS_FRAME):
         frame = av.AudioFrame.from_ndarray(pcm[None, start : start + _OPUS_FRAME], format="s16", layout="mono")
         frame.sample_rate, frame.pts = WIRE_RATE_HZ, start
         frame.time_base = Fraction(1, WIRE_RATE_HZ)
-        for packet in encoder.encode(frame):
-            for decoded in decoder.decode(av.Packet(bytes(packet))):
-                block = decoded.to_ndarray()
-                scale = 32768.0 if block.dtype == np.int16 else 1.0
-                channels = decoded.layout.nb_channels
-                block = block.reshape(-1, channels)[:, 0] if not decoded.format.is_planar else block[0]
-                heard.append(block.astype(np.float32) / scale)
+        payloads += [bytes(packet) for packet in encoder.encode(frame)]
+    return payloads
+
+
+def burst_losses(packets: int, share: float, rng: np.random.Generator, burst: float = 2.0) -> NDArray[np.bool_]:
+    """(packets,) which are lost: ``share`` of them in runs of ``burst`` on average.
+
+    A channel of two states (E. Gilbert, "Capacity of a burst-noise channel", 1960).
+    """
+    begins, ends = share / (burst * (1.0 - share)), 1.0 / burst
+    lost = np.zeros(packets, dtype=np.bool_)
+    bad = False
+    for index, chance in enumerate(rng.random(packets)):
+        bad = chance >= ends if bad else chance < begins
+        lost[index] = bad
+    return lost
+
+
+def _opus(sound: Sound, kbps: int) -> Sound:
+    decoder = av.CodecContext.create("libopus", "r")
+    decoder.sample_rate, decoder.layout = WIRE_RATE_HZ, "mono"
+    heard: list[NDArray[np.float32]] = []
+    for payload in opus_payloads(soxr.resample(sound, SPEECH_RATE_HZ, WIRE_RATE_HZ), kbps):
+        for decoded in decoder.decode(av.Packet(payload)):
+            block = decoded.to_ndarray()
+            scale = 32768.0 if block.dtype == np.int16 else 1.0
+            channels = decoded.layout.nb_channels
+            block = block.reshape(-1, channels)[:, 0] if not decoded.format.is_planar else block[0]
+            heard.append(block.astype(np.float32) / scale)
     return np.concatenate(heard)
 
 

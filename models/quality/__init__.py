@@ -1,0 +1,1 @@
+"""How good the shipped talking face is, measured as it is deployed."""

@@ -1,0 +1,169 @@
+"""``visavis bench``: what the parts are worth, measured. ``quality`` judges the talking face."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.avatar import Avatar, load_avatar
+from models.engine import Engine
+from models.errors import AvatarError, MediaError, VisavisError
+from models.registry import engine_names, load_engine
+from models.timebase import FRAME_MS
+from server.paths import AVATARS
+from server.render import draw, read_sound
+
+_OPUS_KBPS = 24
+_LOST = 0.05
+_PULLED_AFTER_MS = 15.0
+"""Over the jitter buffer's floor and under its target, so that it neither waits nor hurries."""
+_MAX_SECONDS = 1800.0
+_STUDIO = "'visavis bench quality' needs the studio; install it with 'pip install visavis[studio]'"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's sub-commands."""
+    benches = parser.add_subparsers(title="what to measure", required=True, metavar="WHAT")
+    quality = benches.add_parser("quality", help="how good the talking face is, against renders and labels")
+    quality.add_argument("--avatar", default="ada", help="one of the studio's avatars (%(default)s)")
+    quality.add_argument("--engine", default="wav2lip", choices=engine_names(), help="%(default)s")
+    quality.add_argument("--weights", type=Path, help="safetensors file instead of the shipped weights")
+    quality.add_argument("--seconds", type=float, default=60.0, help="speech and pauses, s (%(default)s)")
+    quality.add_argument("--seed", type=int, default=1, help="of sentences, prosody, losses and noise (%(default)s)")
+    quality.add_argument("--voice", action="append", metavar="VOICE", help="instead of the held-out ones; repeat it")
+    quality.add_argument("--json", type=Path, help="write every figure to this file")
+    quality.add_argument("--plot", type=Path, help="write opening curves and a bar a voice to this PNG")
+    quality.add_argument("--audio", type=Path, help="watch this recording instead: no labels, a sheet to look at")
+    quality.add_argument("--out", type=Path, default=Path(), help="with --audio: folder of its sheet and curve")
+    quality.add_argument("--every-ms", type=int, default=200, help="with --audio: from picture to picture")
+    quality.add_argument("--quiet", action="store_true", help="no progress bar")
+    quality.set_defaults(run=run_quality)
+
+
+def run_quality(args: argparse.Namespace) -> int:
+    """Measure and print; errors are raised as VisavisError."""
+    if not 0 < args.seconds <= _MAX_SECONDS:
+        raise VisavisError(f"--seconds takes a length up to {_MAX_SECONDS:g}, not {args.seconds:g}.")
+    if args.every_ms < FRAME_MS:
+        raise VisavisError(f"--every-ms takes {FRAME_MS} or more: a frame lasts that long.")
+    if args.seed < 0:
+        raise VisavisError(f"--seed takes 0 or a positive number, not {args.seed}.")
+    _require_studio(args.plot is not None or args.audio is not None)
+    from models.quality.threads import one_thread
+
+    avatar = _avatar(args.avatar)
+    engine = load_engine(args.engine, args.weights)
+    with one_thread():
+        return _watch(args, engine, avatar) if args.audio is not None else _measure(args, engine, avatar)
+
+
+def _require_studio(plots: bool) -> None:
+    """Raise before minutes of work rather than after them."""
+    try:
+        import models.quality.report
+
+        if plots:
+            import models.quality.plots  # noqa: F401
+    except ImportError as error:
+        raise VisavisError(f"{_STUDIO} ({error.name} is missing).") from error
+
+
+def _avatar(name: str) -> Avatar:
+    folder = AVATARS / name
+    if not folder.is_dir():
+        names = ", ".join(sorted(path.name for path in AVATARS.glob("*"))) or "none is installed"
+        raise AvatarError(f"There is no avatar '{name}'; choose one of: {names}.")
+    return load_avatar(folder)
+
+
+def _measure(args: argparse.Namespace, engine: Engine, avatar: Avatar) -> int:
+    from models.quality.bars import table
+    from models.quality.report import Options, measure
+    from models.quality.speech_set import held_out_voices
+
+    options = Options(args.seconds, args.seed, tuple(args.voice or held_out_voices()), quiet=args.quiet)
+    measured = measure(draw, through_network, engine, avatar, _weights_file(args), options)
+    print(table(measured.report))
+    _write_json(args.json, measured.report)
+    if args.plot is not None:
+        from models.quality.plots import plot_report
+
+        plot_report(args.plot, measured.report, measured.trial)
+    return 0
+
+
+def _watch(args: argparse.Namespace, engine: Engine, avatar: Avatar) -> int:
+    from models.quality import recording
+    from models.quality.opening import FIT_RENDERS, OpeningGauge, speech_renders
+    from models.quality.plots import plot_recording
+    from models.quality.truth import Truth
+
+    gauge = OpeningGauge(avatar, speech_renders(Truth(avatar), len(avatar), FIT_RENDERS, args.seed))
+    watched = recording.watch(draw, engine, avatar, gauge, read_sound(args.audio), args.every_ms)
+    figures = recording.recording_figures(watched, gauge)
+    stem = args.out / args.audio.stem
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        recording.write_curve(Path(f"{stem}-opening.csv"), watched, gauge)
+    except OSError as error:
+        raise MediaError(f"{args.out} cannot be written to: {error}; check --out and the space left.") from error
+    recording.write_sheet(Path(f"{stem}-sheet.png"), watched)
+    plot_recording(Path(f"{stem}-opening.png"), watched.opening_mm, watched.levels_dbfs, gauge.shut_below_mm)
+    print(recording.recording_table(figures))
+    print(f"{stem}-sheet.png (a picture every {figures['every_ms']} ms), {stem}-opening.png, {stem}-opening.csv")
+    _write_json(args.json, figures)
+    return 0
+
+
+def _weights_file(args: argparse.Namespace) -> Path | None:
+    if args.weights is not None or args.engine != "wav2lip":
+        return Path(args.weights) if args.weights is not None else None
+    from models.wav2lip.weights import ASSET
+
+    return ASSET
+
+
+def _write_json(path: Path | None, figures: dict[str, Any]) -> None:
+    if path is None:
+        return
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        aside.write_text(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(aside, path)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be written: {error}; check the folder and the space left.") from error
+
+
+def through_network(sound: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Speech as a session hears it over Opus at 24 kb/s when 5 % of the packets are lost, in bursts.
+
+    Decoded and concealed by the session's own parts; the codec's delay is taken out, the buffer's is none here.
+
+    Args:
+        sound: (n,) at 48 kHz mono.
+        seed: of the losses.
+
+    Returns:
+        (n,) at 48 kHz.
+    """
+    from models.studio.degrade import burst_losses, opus_delay, opus_payloads
+    from server.media.ingress import Decoder
+    from server.media.jitter import FRAME_MS as PACKET_MS
+    from server.media.jitter import FRAME_SAMPLES, JitterBuffer
+
+    payloads = opus_payloads(sound, _OPUS_KBPS)
+    lost = burst_losses(len(payloads), _LOST, np.random.default_rng(seed))
+    decoder, buffer = Decoder("opus"), JitterBuffer()
+    lost[0] = False  # the buffer's time begins with the first packet
+    heard = []
+    for number, payload in enumerate(payloads):
+        arrival_ms = float(number * PACKET_MS)
+        if not lost[number]:
+            buffer.push(number * FRAME_SAMPLES, decoder.decode(payload), arrival_ms)
+        heard.append(buffer.pull(arrival_ms + _PULLED_AFTER_MS))
+    late = opus_delay(_OPUS_KBPS)
+    return np.asarray(np.concatenate(heard)[late : late + len(sound)], dtype=np.float32)
