@@ -8,6 +8,7 @@ the mouths as ARKit weights, for ``models.studio.corpus`` to draw.
 
 import argparse
 import os
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,10 @@ from models.studio.voices import language_of, random_prosody, random_voice
 from models.timebase import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, SPEECH_RATE_HZ
 
 _PAUSE_S = (0.1, 0.9)
-_PURE_NOISE_SHARE = 0.06
+_PURE_NOISE_SHARE = 0.05
+_BABBLE_SHARE = 0.06
+"""Share of the clips in which others talk: softly by themselves, or behind the one who is heard."""
+_BABBLERS = 5
 
 Sound = NDArray[np.float32]
 
@@ -68,6 +72,15 @@ def as_heard(sound: Sound, rng: np.random.Generator) -> Sound:
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
 
 
+def babble(spoken: Sequence[Sound], samples: int, rng: np.random.Generator) -> Sound:
+    """Several voices at once, (samples,) of unit power."""
+    mixed = np.zeros(samples, np.float32)
+    for index in rng.integers(0, len(spoken), _BABBLERS):
+        voice = np.roll(spoken[int(index)], int(rng.integers(0, SPEECH_RATE_HZ)))
+        mixed += np.resize(voice, samples) / np.float32(max(degrade.rms(voice), 1e-4))
+    return (mixed / np.float32(max(degrade.rms(mixed), 1e-4))).astype(np.float32)
+
+
 def build(
     minutes: float, seed: int, held_out: bool
 ) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.int64]]:
@@ -78,17 +91,26 @@ def build(
     """
     rng = np.random.default_rng([seed, int(held_out)])
     mels, codes, starts = [], [], []
+    spoken: deque[Sound] = deque(maxlen=4 * _BABBLERS)
     column = 0
     wanted = int(minutes * 60 * FRAMES_PER_SECOND)
     with tqdm(total=wanted, unit="frame") as progress:
         while progress.n < wanted:
             sound, code = clip(rng, held_out)
-            if rng.random() < _PURE_NOISE_SHARE:  # nobody speaks: the mouth stays shut whatever the noise
+            spoken.append(sound)
+            chance = rng.random()
+            if chance < _PURE_NOISE_SHARE:  # nobody speaks: the mouth stays shut whatever the noise
                 code = np.zeros_like(code)
                 sound = degrade.noise(len(sound), rng) * np.float32(degrade.decibels(rng.uniform(-75, -32)))
                 sound = np.clip(sound, -1.0, 1.0).astype(np.float32)
+            elif chance < _PURE_NOISE_SHARE + _BABBLE_SHARE:  # others speak, from afar
+                code = np.zeros_like(code)
+                sound = babble(spoken, len(sound), rng) * np.float32(degrade.decibels(rng.uniform(-55, -34)))
             else:
                 sound = as_heard(sound, rng)
+                if rng.random() < _BABBLE_SHARE:
+                    level = degrade.active_rms(sound) * degrade.decibels(-rng.uniform(12, 30))
+                    sound = np.clip(sound + babble(spoken, len(sound), rng) * np.float32(level), -1.0, 1.0)
             mel = mel_spectrogram(sound)
             mels.append(mel.astype(np.float16))
             codes.append(code.astype(np.float16))

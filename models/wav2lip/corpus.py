@@ -40,7 +40,7 @@ class Batch:
     """Some samples, in the order they were asked for."""
 
     idle: NDArray[np.uint8]
-    """(n, size, size, 3)."""
+    """(n, size, size, 3): the face drawn on, at rest or saying something else."""
     target: NDArray[np.uint8]
     """(n, size, size, 3)."""
     code: NDArray[np.float32]
@@ -83,13 +83,22 @@ class Corpus:
         self.size = self.targets.shape[1]
         self.idle = np.stack(idle)
         self._mels: dict[int, NDArray[np.float32]] = {}
+        self._of_frame = {int(frame): np.flatnonzero(self.frame == frame) for frame in np.unique(self.frame)}
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, indices: NDArray[np.int64]) -> Batch:
-        """The samples of these indices."""
-        return Batch(self.idle[self.frame[indices]], self.targets[indices], self.code[indices])
+    def batch(self, indices: NDArray[np.int64], talking: float = 0.0, rng: np.random.Generator | None = None) -> Batch:
+        """The samples of these indices.
+
+        In a share ``talking`` of them the face drawn on says something else in the same pose: a network that has
+        seen this takes the mouth from the sound alone, and not, in silence, from its input.
+        """
+        idle = self.idle[self.frame[indices]]
+        if rng is not None:
+            for n in np.flatnonzero(rng.random(len(indices)) < talking):
+                idle[n] = self.targets[rng.choice(self._of_frame[int(self.frame[indices[n]])])]
+        return Batch(idle, self.targets[indices], self.code[indices])
 
     def held_out(self, count: int) -> NDArray[np.int64]:
         """Indices of the last samples of every avatar, ``count`` in all, to judge by."""

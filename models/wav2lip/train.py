@@ -54,6 +54,8 @@ class Recipe:
     """Of the running average of the weights, which is what is kept in the end."""
     held_out: int = 64
     """Last samples of the corpora, kept from training, for the sheets."""
+    talking_inputs: float = 0.2
+    """Share of the samples that are drawn on a face that says something else."""
     seed: int = 1
     bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
     """Only where the processor multiplies it: elsewhere it is slower than float32."""
@@ -103,7 +105,7 @@ class Trainer:
         """One step; returns the losses."""
         rng = np.random.default_rng((self.recipe.seed, self.step))  # the same after a resume
         indices = self._chosen(rng)
-        batch = self.corpus.batch(indices)
+        batch = self.corpus.batch(indices, self.recipe.talking_inputs, rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         self.generator.train()

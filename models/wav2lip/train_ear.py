@@ -89,7 +89,9 @@ def _correlation(heard: NDArray[np.float32], true: NDArray[np.float32]) -> float
     return float(np.corrcoef(heard, true)[0, 1]) if min(heard.std(), true.std()) > _STILL else 0.0
 
 
-def train(corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float, face_width: float) -> None:
+def train(
+    corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float, face_width: float = 0.25
+) -> None:
     """Run or resume; writes the ear at every 250 steps."""
     torch.manual_seed(1)
     encoder = Generator(face_width, ear_width=width).audio_encoder

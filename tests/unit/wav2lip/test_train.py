@@ -27,7 +27,14 @@ ROOT = Path(__file__).parents[3]
 
 
 def recipe(steps: int, **changes: object) -> Recipe:
-    settings = {"batch": 4, "width": 0.125, "warmup_steps": 5, "checkpoint_every": 4, "held_out": 8}
+    settings = {
+        "batch": 4,
+        "width": 0.125,
+        "talking_inputs": 0.0,
+        "warmup_steps": 5,
+        "checkpoint_every": 4,
+        "held_out": 8,
+    }
     return Recipe(steps=steps, **(settings | changes))  # type: ignore[arg-type]
 
 
@@ -174,6 +181,18 @@ def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
         small_corpus(tmp_path)
     with pytest.raises(MediaError, match="idle loop"):
         Corpus([(folder, soft_avatar(frames=2))])
+
+
+def test_some_inputs_say_something_else_in_the_same_pose(folder: Path) -> None:
+    corpus = small_corpus(folder)
+    indices = np.arange(30)
+    plain, mixed = corpus.batch(indices), corpus.batch(indices, 0.5, np.random.default_rng(1))
+    np.testing.assert_array_equal(mixed.target, plain.target)
+    differs = (mixed.idle != plain.idle).any(axis=(1, 2, 3))
+    assert 5 < differs.sum() < 25
+    for index in np.flatnonzero(differs):
+        same_pose = corpus.targets[corpus.frame == corpus.frame[index]]
+        assert (mixed.idle[index] == same_pose).all(axis=(1, 2, 3)).any()
 
 
 def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Path) -> None:
