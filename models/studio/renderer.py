@@ -11,6 +11,7 @@ from models.studio.bake import bake_occlusion, bake_visibility, smooth_over
 from models.studio.hair import strand_texture
 from models.studio.head import Head, Pose
 from models.studio.mesh import Floats, Material, smoothstep, vertex_normals
+from models.studio.mouth import lip_shadow
 from models.studio.texture import paint_backdrop, paint_iris, paint_skin, skin_coordinates, texture_share
 
 KEY_LIGHT = np.array([-0.55, 0.75, 1.0]) / np.linalg.norm([-0.55, 0.75, 1.0])
@@ -23,8 +24,8 @@ _CLOSED = 0.0015
 """Opening of the lips (decimetres) under which nothing inside the mouth is drawn."""
 _GLOSS = {
     Material.SKIN: (1.0, 0.47, 0.30),
-    Material.TEETH: (0.3, 0.30, 0.45),
-    Material.TONGUE: (0.6, 0.35, 0.35),
+    Material.TEETH: (0.5, 0.26, 0.50),
+    Material.TONGUE: (0.7, 0.38, 0.55),
     Material.LASH: (0.0, 0.5, 0.05),
     Material.HAIR: (0.0, 0.5, 0.25),
     Material.CLOTH: (0.0, 0.8, 0.06),
@@ -138,7 +139,7 @@ class Renderer:
         visibility = smooth_over(visibility, head.triangles[kind == Material.HAIR], 2, 0.6)
         of_mouth = np.isin(head.material, (Material.TEETH, Material.TONGUE))
         occlusion[of_mouth | np.isin(head.material, (Material.EYE, Material.LASH))] = 1
-        visibility[of_mouth] = 0.75
+        visibility[of_mouth] = 0.85
         visibility[head.material == Material.EYE] = 0.85
         skin, here = head.skin, head.span("skin")
         lip_floor = 0.75 * np.clip(skin.lips * 2, 0, 1)
@@ -239,11 +240,12 @@ class Renderer:
         """Light a vertex gets through the lips: less for a slit, a narrow pucker and near the corners."""
         height = float(smoothstep(0.0, 0.045, np.array(pose.aperture)))
         width = float(smoothstep(0.68, 1.0, np.array(pose.mouth_width)))
-        through = (0.35 + 0.65 * height) * (0.25 + 0.75 * width)
+        through = (0.62 + 0.38 * height) * (0.30 + 0.70 * width)
         for name in ("teeth", "tongue"):
             here = self.head.span(name)
-            aside = np.abs(pose.vertices[here, 0]) / pose.half_width
-            self._mouth_light[here] = through * (1 - 0.88 * smoothstep(0.45, 0.95, aside))
+            vertices = pose.vertices[here]
+            aside = 1 - 0.80 * smoothstep(0.50, 1.0, np.abs(vertices[:, 0]) / pose.half_width)
+            self._mouth_light[here] = through * aside * lip_shadow(vertices, pose.lip_rims)
         return self._mouth_light
 
     def materials(
