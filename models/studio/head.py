@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 
 from models.errors import AvatarError
 from models.studio.arkit import ARKIT_NAMES, INDEX
-from models.studio.hair import build_hair, fit_skull, scalp_mask
+from models.studio.hair import fit_skull, scalp_mask
+from models.studio.hair_styles import build_hair
 from models.studio.head_source import ASSET, DELTA_STEP
 from models.studio.identity import Identity
 from models.studio.jit import compiled
+from models.studio.lids import blink_gain, magnify_eyes, shorten_lashes
 from models.studio.lips import Lips
 from models.studio.mesh import Floats, Ints, Material, Part, SkinPart, smoothstep, subdivision, triangles_of
 from models.studio.mouth import build_teeth, build_tongue
-from models.studio.wardrobe import build_clothes, build_eye, build_headset
+from models.studio.wardrobe import build_clothes, build_eye, build_glasses, build_headset
 
-_GAINS = {"browInnerUp": 1.6, "browOuterUp": 1.5, "browDown": 1.5, "jawOpen": 0.82, "mouthClose": 0.82}
+_GAINS = {"browInnerUp": 2.0, "browOuterUp": 1.9, "browDown": 1.6, "jawOpen": 0.82, "mouthClose": 0.82}
 """Factors on whole blend shapes: the asset's brows hardly move and its jaw opens wider than speech."""
 _LID_CLEARANCE = 1.035
 _LASH_CLEARANCE = 1.16
@@ -53,6 +55,8 @@ class Pose:
     """Half of that distance in decimetres."""
     lip_rims: Floats
     """(columns, 2, 3): the upper and the lower lip's rim from corner to corner."""
+    lids_open: float
+    """1 = as at rest, 0 = shut by a blink."""
 
 
 @compiled
@@ -71,15 +75,15 @@ def _blend(
 
 @compiled
 def _push_out(out: Floats, vertices: Ints, centre: Floats, radius: float) -> None:  # pragma: no cover - compiled
+    """Push vertices out of the sphere level with the ground: their height, where lids meet, is kept."""
     for entry in range(len(vertices)):
         vertex = vertices[entry]
         x, y = out[vertex, 0] - centre[0], out[vertex, 1] - centre[1]
         z = out[vertex, 2] - centre[2]
-        distance = np.sqrt(x * x + y * y + z * z)
-        if z > 0 and distance < radius:
-            scale = radius / distance
+        flat, reach = x * x + z * z, radius * radius - y * y
+        if z > 0 and flat < reach:
+            scale = np.sqrt(reach / flat)
             out[vertex, 0] = centre[0] + x * scale
-            out[vertex, 1] = centre[1] + y * scale
             out[vertex, 2] = centre[2] + z * scale
 
 
@@ -124,6 +128,8 @@ class Head:
                 if shape_name.startswith(stem):
                     dense[shape] *= gain
         deltas = np.stack([(matrix @ d).astype(np.float32) for d in dense])
+        if self.identity.eye_magnification != 1:
+            vertices, deltas, self.eyes = magnify_eyes(vertices, deltas, self.eyes, self.identity.eye_magnification)
         self._build(vertices, rest, masks, deltas, fine, material)
 
     def _build(
@@ -144,6 +150,12 @@ class Head:
             used, dense = np.unique(own, return_inverse=True)
             cut[kind] = used, triangles_of(dense.reshape(own.shape))
         skin, skin_triangles = cut[Material.SKIN]
+        lash, lash_triangles = cut[Material.LASH]
+        for side, sphere in zip(("Left", "Right"), self.eyes, strict=True):
+            shape = deltas[INDEX["eyeBlink" + side]]
+            gain = blink_gain(vertices[skin], shape[skin], sphere)
+            for used in (skin, lash):
+                shape[used] *= gain(vertices[used, 0])[:, None]
         skull = fit_skull(vertices[skin])
         self.skin = SkinPart(
             vertices[skin],
@@ -166,17 +178,19 @@ class Head:
         tongue, tongue_triangles = cut[Material.TONGUE]
         self.parts["tongue"] = build_tongue(vertices[tongue], tongue_triangles)
         self._moving.append(("tongue", np.arange(len(tongue)), deltas[:, tongue]))
-        lash, lash_triangles = cut[Material.LASH]
         dark = np.tile(np.array(look.lash, np.float32), (len(lash), 1))
+        vertices[lash] = shorten_lashes(vertices[lash], self.eyes, look.lash_length)
         self.parts["lash"] = Part(vertices[lash], lash_triangles, Material.LASH, dark)
         self._moving.append(("lash", np.arange(len(lash)), deltas[:, lash]))
         for index, sphere in enumerate(self.eyes):
             self.parts[f"eye{index}"] = build_eye(sphere)
         clothes, collar = build_clothes(vertices[skin], skin_triangles, rest[skin], look)
         self.parts["clothes"], self.parts["collar"] = clothes, collar
-        self.parts["hair"] = build_hair(skull, look.hair_style, look.hair, look.seed)
+        self.parts["hair"] = build_hair(skull, look)
         if look.headset:
             self.parts["headset"] = build_headset(skull, look)
+        if look.glasses is not None:
+            self.parts["glasses"] = build_glasses(self.eyes, skull, look.glasses)
 
     def _colour_skin(self) -> None:
         part, look = self.skin, self.identity.look
@@ -255,8 +269,9 @@ class Head:
             self._turn_eye(out, index, sphere, full, gaze[0])
         self.lips.seal(out)
         rims = out[self.lips.rims]
+        blink = min(float(full[INDEX["eyeBlinkLeft"]] + full[INDEX["eyeBlinkRight"]]) / 2, 1.0)
         half = float(np.linalg.norm(out[self.lips.corners[0]] - out[self.lips.corners[1]])) / 2
-        return Pose(out, self.lips.aperture(out), half / self.lips.half_width, half, rims)
+        return Pose(out, self.lips.aperture(out), half / self.lips.half_width, half, rims, 1 - blink)
 
     def _turn_eye(self, out: Floats, index: int, sphere: Floats, weights: Floats, yaw: float) -> None:
         side, away = ("Left", 1.0) if index == 0 else ("Right", -1.0)
