@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from models.avatar import FORMAT_VERSION, MANIFEST, Avatar, load_avatar
+from models.avatar import FORMAT_VERSION, MANIFEST, MATTE, Avatar, load_avatar, load_matte
 from models.errors import AvatarError
 
 PORTRAIT_PX = 256
+_MATTE_CRF = 20
 _X264 = "ipratio=1.0:pbratio=1.0:mbtree=0:deadzone-inter=6:deadzone-intra=6"
 """Every frame as good as the key frame, or the loop's seam would show as a change of sharpness."""
 
@@ -31,7 +32,8 @@ def save_avatar(
     licence: str,
     source: str,
     fps: int,
-    crf: int = 13,
+    crf: int = 16,
+    mattes: Iterable[NDArray[np.uint8]] | None = None,
 ) -> Avatar:
     """Write a whole avatar aside, check it by loading it, then put it in ``folder``'s place.
 
@@ -41,6 +43,7 @@ def save_avatar(
         boxes: (n, 4) face boxes.
         mask: blend mask in box coordinates.
         crf: x264's constant rate factor.
+        mattes: coverage of each frame, (height, width): 255 = figure, 0 = backdrop.
 
     Raises:
         AvatarError: when loop, boxes and mask do not fit together.
@@ -50,9 +53,12 @@ def save_avatar(
     shutil.rmtree(aside.parent, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        height, width, portrait = _encode(aside / "idle.mp4", frames_rgb, fps, crf)
+        first = _encode(aside / "idle.mp4", frames_rgb, _rgb_to_i420, fps, crf)
+        if mattes is not None:
+            _encode(aside / MATTE, mattes, _grey_to_i420, fps, _MATTE_CRF)
+        height, width = first.shape[:2]
         cv2.imwrite(str(aside / "mask.png"), mask)
-        small = cv2.resize(portrait, (PORTRAIT_PX, PORTRAIT_PX), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(first, (PORTRAIT_PX, PORTRAIT_PX), interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(aside / "portrait.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
         manifest = {
@@ -69,6 +75,8 @@ def save_avatar(
         }
         (aside / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
         avatar = load_avatar(aside)
+        if mattes is not None:
+            load_matte(aside)
         _swap(aside, folder)
     finally:
         shutil.rmtree(aside.parent, ignore_errors=True)
@@ -83,26 +91,41 @@ def _swap(new: Path, place: Path) -> None:
     new.rename(place)
 
 
+def _rgb_to_i420(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """BT.601, limited range."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+
+def _grey_to_i420(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The values themselves as luma, full range; chroma neutral."""
+    height, width = grey.shape
+    return np.concatenate([grey, np.full((height // 2, width), 128, np.uint8)])
+
+
 def _encode(
-    path: Path, frames_rgb: Iterable[NDArray[np.uint8]], fps: int, crf: int
-) -> tuple[int, int, NDArray[np.uint8]]:
-    """H.264 from I420 planes (BT.601, limited range); returns height, width and the first frame."""
+    path: Path,
+    pictures: Iterable[NDArray[np.uint8]],
+    to_i420: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    fps: int,
+    crf: int,
+) -> NDArray[np.uint8]:
+    """H.264 from pictures that ``to_i420`` makes planes of; returns the first picture."""
     first: NDArray[np.uint8] | None = None
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps)
-        for index, rgb in enumerate(frames_rgb):
+        for index, picture in enumerate(pictures):
             if first is None:
-                first = rgb
-                stream.height, stream.width = rgb.shape[:2]
+                first = picture
+                stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.options = {"crf": str(crf), "preset": "slow", "bf": "3", "threads": "1", "x264-params": _X264}
-                stream.codec_context.color_range = ColorRange.MPEG
+                full = to_i420 is _grey_to_i420
+                stream.codec_context.color_range = ColorRange.JPEG if full else ColorRange.MPEG
                 stream.codec_context.colorspace = Colorspace.SMPTE170M
-            planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
-            frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(to_i420(picture), format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
         if first is None:
             raise AvatarError(f"Avatar '{path.parent.name}' has no frames; give it a loop of at least one.")
         container.mux(stream.encode(None))
-    return first.shape[0], first.shape[1], first
+    return first

@@ -23,12 +23,13 @@ SOURCE = (
 
 
 def build_avatar(identity: Identity, folder: Path) -> Avatar:
-    """Draw the 250 frames of the loop (about half a minute) and write the avatar to ``folder``."""
+    """Draw the 250 frames of the loop and its matte (about a minute) and write the avatar to ``folder``."""
     stage = Stage(identity)
     frames = (stage.render_frame(frame) for frame in range(LOOP_FRAMES))
     return save_avatar(
         folder, frames, stage.boxes, stage.blend_mask(),
         title=identity.title, licence=LICENCE, source=SOURCE, fps=FRAMES_PER_SECOND,
+        mattes=(stage.matte(frame) for frame in range(LOOP_FRAMES)),
     )  # fmt: skip
 
 

@@ -9,25 +9,26 @@ from numpy.typing import NDArray
 
 from models.errors import AvatarError
 from models.studio.arkit import ARKIT_NAMES, INDEX
-from models.studio.hair import build_hair, fit_skull, scalp_mask
+from models.studio.hair import fit_skull, scalp_mask
+from models.studio.hair_styles import build_hair
 from models.studio.head_source import ASSET, DELTA_STEP
 from models.studio.identity import Identity
 from models.studio.jit import compiled
+from models.studio.lids import blink_gain, magnify_eyes, shorten_lashes
+from models.studio.lips import Lips
 from models.studio.mesh import Floats, Ints, Material, Part, SkinPart, smoothstep, subdivision, triangles_of
 from models.studio.mouth import build_teeth, build_tongue
-from models.studio.wardrobe import build_clothes, build_eye, build_headset
+from models.studio.wardrobe import build_clothes, build_eye, build_glasses, build_headset
 
-_GAINS = {"browInnerUp": 1.6, "browOuterUp": 1.5, "browDown": 1.5, "jawOpen": 0.82, "mouthClose": 0.82}
+_GAINS = {"browInnerUp": 2.0, "browOuterUp": 1.9, "browDown": 1.6, "jawOpen": 0.82, "mouthClose": 0.82}
 """Factors on whole blend shapes: the asset's brows hardly move and its jaw opens wider than speech."""
 _LID_CLEARANCE = 1.035
 _LASH_CLEARANCE = 1.16
 """Lids are kept this many eye radii from the eye's centre, so the eye never shows through them."""
 _GAZE_OF_WEIGHT = 0.45
 """Radians an eye turns at a weight of 1."""
-_LIP_COLUMNS = (-0.62, -0.35, 0.0, 0.35, 0.62)
-"""Where the opening of the lips is measured, in half mouth widths."""
 _UPPER_LASH_REST_Y = 7.285
-_INSIDE = np.array([0.30, 0.075, 0.075])
+_INSIDE = np.array([0.40, 0.10, 0.095])
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Pose:
     """Distance between the corners over that at rest."""
     half_width: float
     """Half of that distance in decimetres."""
+    lip_rims: Floats
+    """(columns, 2, 3): the upper and the lower lip's rim from corner to corner."""
+    lids_open: float
+    """1 = as at rest, 0 = shut by a blink."""
 
 
 @compiled
@@ -70,15 +75,15 @@ def _blend(
 
 @compiled
 def _push_out(out: Floats, vertices: Ints, centre: Floats, radius: float) -> None:  # pragma: no cover - compiled
+    """Push vertices out of the sphere level with the ground: their height, where lids meet, is kept."""
     for entry in range(len(vertices)):
         vertex = vertices[entry]
         x, y = out[vertex, 0] - centre[0], out[vertex, 1] - centre[1]
         z = out[vertex, 2] - centre[2]
-        distance = np.sqrt(x * x + y * y + z * z)
-        if z > 0 and distance < radius:
-            scale = radius / distance
+        flat, reach = x * x + z * z, radius * radius - y * y
+        if z > 0 and flat < reach:
+            scale = np.sqrt(reach / flat)
             out[vertex, 0] = centre[0] + x * scale
-            out[vertex, 1] = centre[1] + y * scale
             out[vertex, 2] = centre[2] + z * scale
 
 
@@ -99,7 +104,6 @@ class Head:
         self._moving: list[tuple[str, NDArray[np.intp], Floats]] = []
         self._load(asset)
         self._merge()
-        self._find_lips()
         self._find_lids()
 
     def _load(self, asset: Path) -> None:
@@ -124,6 +128,8 @@ class Head:
                 if shape_name.startswith(stem):
                     dense[shape] *= gain
         deltas = np.stack([(matrix @ d).astype(np.float32) for d in dense])
+        if self.identity.eye_magnification != 1:
+            vertices, deltas, self.eyes = magnify_eyes(vertices, deltas, self.eyes, self.identity.eye_magnification)
         self._build(vertices, rest, masks, deltas, fine, material)
 
     def _build(
@@ -144,6 +150,12 @@ class Head:
             used, dense = np.unique(own, return_inverse=True)
             cut[kind] = used, triangles_of(dense.reshape(own.shape))
         skin, skin_triangles = cut[Material.SKIN]
+        lash, lash_triangles = cut[Material.LASH]
+        for side, sphere in zip(("Left", "Right"), self.eyes, strict=True):
+            shape = deltas[INDEX["eyeBlink" + side]]
+            gain = blink_gain(vertices[skin], shape[skin], sphere)
+            for used in (skin, lash):
+                shape[used] *= gain(vertices[used, 0])[:, None]
         skull = fit_skull(vertices[skin])
         self.skin = SkinPart(
             vertices[skin],
@@ -158,48 +170,35 @@ class Head:
         self._colour_skin()
         self.parts["skin"] = self.skin
         self._moving.append(("skin", np.arange(len(skin)), deltas[:, skin]))
+        self.lips = Lips(self.skin, deltas[:, skin])
         band = cut[Material.TEETH][0]
-        teeth, moving, teeth_deltas = build_teeth(vertices[band], deltas[:, band], self._lip_line())
+        teeth, moving, teeth_deltas = build_teeth(vertices[band], deltas[:, band], self.lips.line_y)
         self.parts["teeth"] = teeth
         self._moving.append(("teeth", moving, teeth_deltas))
         tongue, tongue_triangles = cut[Material.TONGUE]
         self.parts["tongue"] = build_tongue(vertices[tongue], tongue_triangles)
         self._moving.append(("tongue", np.arange(len(tongue)), deltas[:, tongue]))
-        lash, lash_triangles = cut[Material.LASH]
         dark = np.tile(np.array(look.lash, np.float32), (len(lash), 1))
+        vertices[lash] = shorten_lashes(vertices[lash], self.eyes, look.lash_length)
         self.parts["lash"] = Part(vertices[lash], lash_triangles, Material.LASH, dark)
         self._moving.append(("lash", np.arange(len(lash)), deltas[:, lash]))
         for index, sphere in enumerate(self.eyes):
             self.parts[f"eye{index}"] = build_eye(sphere)
         clothes, collar = build_clothes(vertices[skin], skin_triangles, rest[skin], look)
         self.parts["clothes"], self.parts["collar"] = clothes, collar
-        self.parts["hair"] = build_hair(skull, look.hair_style, look.hair, look.seed)
+        self.parts["hair"] = build_hair(skull, look)
         if look.headset:
             self.parts["headset"] = build_headset(skull, look)
-
-    def _lip_line(self) -> float:
-        """Height of the closed lips in the middle: where the jaw's share of the motion jumps."""
-        upper, lower = self._rims(0.0)
-        vertices = self.skin.vertices
-        return float(vertices[upper, 1] + vertices[lower, 1]) / 2
-
-    def _rims(self, x: float) -> tuple[int, int]:
-        """Skin indices of the upper lip's lowest and the lower lip's highest vertex near ``x``."""
-        part, deltas = self.skin, self._moving[0][2]
-        near = np.nonzero((np.abs(part.vertices[:, 0] - x) < 0.016) & (part.lips > 0.5))[0]
-        drop = -deltas[INDEX["jawOpen"], near, 1]
-        of_jaw = drop > (drop.min() + drop.max()) / 2
-        height = part.vertices[near, 1]
-        upper = near[~of_jaw][np.argmin(height[~of_jaw])]
-        lower = near[of_jaw][np.argmax(height[of_jaw])]
-        return int(upper), int(lower)
+        if look.glasses is not None:
+            self.parts["glasses"] = build_glasses(self.eyes, skull, look.glasses)
 
     def _colour_skin(self) -> None:
         part, look = self.skin, self.identity.look
         inside = smoothstep(0.3, 0.7, part.inside)[:, None]
-        depth = smoothstep(0.45, 0.95, part.vertices[:, 2])[:, None]
+        front = part.vertices[part.lips > 0.5, 2].max()
+        depth = smoothstep(-0.50, -0.06, part.vertices[:, 2] - front)[:, None]
         scalp = part.scalp[:, None]
-        albedo = _INSIDE * (0.06 + 0.94 * depth**1.5) * inside + (1 - inside) * np.array(look.skin) * 0.97
+        albedo = _INSIDE * (0.04 + 0.96 * depth**2) * inside + (1 - inside) * np.array(look.skin) * 0.97
         part.albedo = (albedo * (1 - scalp) + scalp * np.array(look.hair) * 0.7).astype(np.float32)
         part.occlusion = (1 - 0.4 * inside[:, 0]).astype(np.float32)
 
@@ -233,20 +232,6 @@ class Head:
             np.concatenate(deltas).astype(np.float32),
         )
 
-    def _find_lips(self) -> None:
-        part = self.skin
-        painted = np.nonzero((part.lips > 0.5) & (part.vertices[:, 2] > 0.8))[0]
-        x = part.vertices[painted, 0]
-        half = (float(x.max()) - float(x.min())) / 2
-        self.lip_rims = np.array([self._rims(column * half) for column in _LIP_COLUMNS])
-        self.lip_corners = (int(painted[np.argmin(x)]), int(painted[np.argmax(x)]))
-        self._rest_gap = self._gap(self.vertices)
-        self._rest_width = 2 * half
-
-    def _gap(self, vertices: Floats) -> NDArray[np.float64]:
-        upper, lower = self.lip_rims[:, 0], self.lip_rims[:, 1]
-        return np.asarray(vertices[upper, 1] - vertices[lower, 1], np.float64)
-
     def _find_lids(self) -> None:
         self._lids: list[tuple[Ints, Floats, float]] = []
         for sphere in self.eyes:
@@ -275,15 +260,18 @@ class Head:
         for side in ("Left", "Right"):
             full[INDEX["eyeLookUp" + side]] += max(up, 0.0)
             full[INDEX["eyeLookDown" + side]] += max(-up, 0.0)
+        full = self.lips.tuck(full)
         out = self.vertices.copy()
         _blend(out, full, self.shapes.starts, self.shapes.vertices, self.shapes.deltas)
         for vertices, centre, radius in self._lids:
             _push_out(out, vertices, centre, radius)
         for index, sphere in enumerate(self.eyes):
             self._turn_eye(out, index, sphere, full, gaze[0])
-        gap = np.maximum(self._gap(out) - self._rest_gap, 0.0)
-        corners = np.linalg.norm(out[self.lip_corners[0]] - out[self.lip_corners[1]])
-        return Pose(out, float(gap.mean()), float(corners) / self._rest_width, float(corners) / 2)
+        self.lips.seal(out)
+        rims = out[self.lips.rims]
+        blink = min(float(full[INDEX["eyeBlinkLeft"]] + full[INDEX["eyeBlinkRight"]]) / 2, 1.0)
+        half = float(np.linalg.norm(out[self.lips.corners[0]] - out[self.lips.corners[1]])) / 2
+        return Pose(out, self.lips.aperture(out), half / self.lips.half_width, half, rims, 1 - blink)
 
     def _turn_eye(self, out: Floats, index: int, sphere: Floats, weights: Floats, yaw: float) -> None:
         side, away = ("Left", 1.0) if index == 0 else ("Right", -1.0)

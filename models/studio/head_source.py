@@ -92,11 +92,16 @@ def _read_base(source: Source) -> _BaseMesh:
     )
 
 
+def _ages(identity: Identity) -> tuple[tuple[str, float], ...]:
+    young = 1 - identity.old - identity.child
+    return (("young", young), ("old", identity.old), ("child", identity.child))
+
+
 def _apply(source: Source, base: Doubles, identity: Identity) -> Doubles:
     """The base mesh with an identity's macro and face targets."""
     n, root, shaped = len(base), "mpfb2/targets/", base.copy()
     for gender, gender_share in (("female", 1 - identity.male), ("male", identity.male)):
-        for age, age_share in (("young", 1 - identity.old), ("old", identity.old)):
+        for age, age_share in _ages(identity):
             share = gender_share * age_share
             if share == 0:
                 continue

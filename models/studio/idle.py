@@ -9,7 +9,7 @@ from models.studio.arkit import INDEX, MOUTH, weights
 from models.timebase import FRAMES_PER_SECOND
 
 LOOP_FRAMES = 10 * FRAMES_PER_SECOND
-REST = weights(mouthSmile=0.30, cheekSquint=0.08, eyeSquint=0.10, browInnerUp=0.06)
+REST = weights(mouthSmile=0.36, cheekSquint=0.14, eyeSquint=0.08, browInnerUp=0.08, browOuterUp=0.06)
 """A friendly face that does nothing: lips closed, a hint of a smile."""
 
 _BLINK_FRAMES = (34, 103, 171, 178, 236)
@@ -24,6 +24,11 @@ _GLANCES: tuple[tuple[int, float, float], ...] = (
     (173, 0.0, 0.0),
 )
 """Frame, gaze to the subject's left and up in radians; straight lines between."""
+
+
+_BROW_RAISES: tuple[tuple[int, float], ...] = ((62, 0.30), (146, 0.55), (206, 0.22))
+"""Middle frame and height of short raises, with the glances."""
+_RAISE_FRAMES = 20
 
 
 class IdlePose(NamedTuple):
@@ -63,6 +68,16 @@ def _blink(frame: int) -> float:
     return closed
 
 
+def _brows(frame: int) -> float:
+    """Raise of the brows: a slow wave and, at times, a flash of interest."""
+    raised = 0.06 * (1 + _wave(frame, 2, 0.6))
+    for middle, height in _BROW_RAISES:
+        since = (frame - middle + LOOP_FRAMES // 2) % LOOP_FRAMES - LOOP_FRAMES // 2
+        if abs(since) < _RAISE_FRAMES:
+            raised += height * 0.5 * (1 + np.cos(np.pi * since / _RAISE_FRAMES))
+    return float(raised)
+
+
 def idle_pose(frame: int) -> IdlePose:
     """Frame ``frame`` (modulo ``LOOP_FRAMES``) of the loop; the mouth is exactly at rest."""
     frame %= LOOP_FRAMES
@@ -72,10 +87,10 @@ def idle_pose(frame: int) -> IdlePose:
     pitch = 0.012 * _wave(frame, 2, 0.3) + 0.007 * _wave(frame, 3, 0.0) + 0.01
     roll = 0.014 * _wave(frame, 1, 0.7) + 0.006 * _wave(frame, 2, 0.15)
     vector = REST.copy()
-    brows = 0.05 * (1 + _wave(frame, 2, 0.6))
+    brows = _brows(frame)
     vector[INDEX["browInnerUp"]] += brows
     for side in ("Left", "Right"):
-        vector[INDEX["browOuterUp" + side]] += 0.6 * brows
+        vector[INDEX["browOuterUp" + side]] += 0.75 * brows
         vector[INDEX["eyeBlink" + side]] = _blink(frame)
     gaze = (gaze_left - follow - 0.8 * sway, gaze_up + 0.6 * (pitch - 0.01))
     return IdlePose(vector, gaze, (pitch, yaw, roll), 0.014 * _wave(frame, 3, 0.0))

@@ -1,4 +1,4 @@
-"""The renderer's loops: transform, rasterise, light, shade, resolve.
+"""The renderer's loops over vertices and triangles: normals, transform, rasterise, depth maps.
 
 Every picture element depends on its own triangle alone, so a window of a picture costs what it shows and
 equals the same rectangle of the whole.
@@ -15,7 +15,8 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
-SKIN, TEETH, TONGUE, LASH, HAIR, EYE = 0, 1, 2, 3, 4, 7
+SKIN, TEETH, TONGUE, LASH, HAIR, CLOTH, GADGET, EYE = range(8)
+"""``Material`` as plain numbers, for compiled code."""
 NECK_LOW, NECK_HIGH = -1.5, -0.7
 """Between these heights the head's motion fades into the body's."""
 
@@ -100,13 +101,20 @@ def rasterise(
     triangles: Ints,
     kind: Bytes,
     hide_mouth: bool,
+    coordinates: Floats,
+    strands: Floats,
+    fray: float,
     window: tuple[int, int, int, int],
     depth: Floats,
     owner: Ints,
     share_u: Floats,
     share_v: Floats,
 ) -> None:
-    """Fill the window's depth buffer, and which triangle owns each sample at which barycentric place."""
+    """Fill the window's depth buffer, and which triangle owns each sample at which barycentric place.
+
+    Hair frays: from ``fray`` on (root 0, tip 1) a clump keeps only samples on its brighter ``strands``, so that it
+    ends in single hairs.
+    """
     left, top, right, bottom = window
     for t in range(len(triangles)):
         m = kind[t]
@@ -124,6 +132,7 @@ def rasterise(
             continue
         y0 = max(int(np.ceil(min(ay, ay + by, ay + cy) - 0.5)), top)
         y1 = min(int(np.floor(max(ay, ay + by, ay + cy) - 0.5)), bottom - 1)
+        frays = m == HAIR and max(coordinates[i, 1], coordinates[j, 1], coordinates[k, 1]) > fray
         inverse = 1 / area
         z0 = screen[i, 2]
         z1, z2 = screen[j, 2] - z0, screen[k, 2] - z0
@@ -139,6 +148,13 @@ def rasterise(
                 u, v = u0 + du * px, v0 + dv * px
                 z = z0 + u * z1 + v * z2
                 if z < depth[y - top, x - left]:
+                    if frays:
+                        w = 1 - u - v
+                        along = w * coordinates[i, 1] + u * coordinates[j, 1] + v * coordinates[k, 1]
+                        around = w * coordinates[i, 0] + u * coordinates[j, 0] + v * coordinates[k, 0]
+                        strand = strands[int(along * strands.shape[0]), int((around % 1.0) * strands.shape[1]), 0]
+                        if strand < 0.35 + 1.25 * (along - fray) / (1 - fray):
+                            continue
                     depth[y - top, x - left] = z
                     owner[y - top, x - left] = t
                     share_u[y - top, x - left] = u
@@ -156,185 +172,6 @@ def mark_seen(owner: Ints, triangles: Ints, seen: Bytes) -> None:
                 seen[triangles[t, 0]] = 1
                 seen[triangles[t, 1]] = 1
                 seen[triangles[t, 2]] = 1
-
-
-@compiled
-def light(
-    seen: Bytes,
-    world: Doubles,
-    normals: Doubles,
-    tangents: Floats,
-    occlusion: Floats,
-    visibility: Floats,
-    kind: Bytes,
-    gloss: Floats,
-    mouth_light: Floats,
-    hair: Doubles,
-    eye: Doubles,
-    key: Doubles,
-    diffuse: Floats,
-    specular: Floats,
-) -> None:
-    """Light a vertex: key with baked soft shadow, fill, sky, rim; wrapped for skin, stranded for hair.
-
-    ``gloss`` is (n, 3): subsurface share, roughness, specular gain (0.25 is plain hair).
-    Hair follows Kajiya & Kay 1989.
-    """
-    fill = np.array([0.78, 0.13, 0.61])
-    rim_a, rim_b = np.array([0.577, 0.371, -0.742]), np.array([-0.667, 0.292, -0.667])
-    key_tint, fill_tint = np.array([1.0, 0.955, 0.90]), np.array([0.62, 0.74, 0.95])
-    ground, sky = np.array([0.30, 0.24, 0.22]), np.array([0.46, 0.50, 0.58])
-    wrap_tint, rim_tint = np.array([0.42, 0.24, 0.16]), np.array([1.0, 0.9, 0.8])
-    strand_tint = np.array([1.0, 0.9, 0.75])
-    for i in range(len(world)):
-        if seen[i] == 0:
-            continue
-        vx, vy, vz = eye[0] - world[i, 0], eye[1] - world[i, 1], eye[2] - world[i, 2]
-        scale = 1 / np.sqrt(vx * vx + vy * vy + vz * vz)
-        vx, vy, vz = vx * scale, vy * scale, vz * scale
-        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-        m = kind[i]
-        if m in (TONGUE, LASH) and nx * vx + ny * vy + nz * vz < 0:
-            nx, ny, nz = -nx, -ny, -nz
-        ambient, shadow = occlusion[i], visibility[i]
-        if m in (TEETH, TONGUE):
-            ambient, shadow = ambient * mouth_light[i], shadow * mouth_light[i]
-        soft = gloss[i, 0]
-        shadow_red = shadow * (1 - soft) + soft * (0.65 * shadow + 0.35 * np.sqrt(shadow))
-        facing = nx * key[0] + ny * key[1] + nz * key[2]
-        from_fill = max((nx * fill[0] + ny * fill[1] + nz * fill[2] + 0.5) / 2.25, 0.0) * ambient
-        upward = ny * 0.5 + 0.5
-        hx, hy, hz = key[0] + vx, key[1] + vy, key[2] + vz
-        scale = 1 / np.sqrt(hx * hx + hy * hy + hz * hz)
-        hx, hy, hz = hx * scale, hy * scale, hz * scale
-        half = max(nx * hx + ny * hy + nz * hz, 0.0)
-        a2 = gloss[i, 1] ** 4
-        lobe = half * half * (a2 - 1) + 1
-        fresnel = 0.04 + 0.96 * (1 - max(vx * hx + vy * hy + vz * hz, 0.0)) ** 5
-        shine = a2 / (3.1416 * lobe * lobe) * fresnel * gloss[i, 2] * max(facing, 0.0) * shadow * 1.04
-        edge = (1 - max(nx * vx + ny * vy + nz * vz, 0.0)) ** 3
-        back = max(nx * rim_a[0] + ny * rim_a[1] + nz * rim_a[2], 0.0) * 0.8
-        back += max(nx * rim_b[0] + ny * rim_b[1] + nz * rim_b[2], 0.0) * 0.5
-        back *= edge * ambient
-        if m == HAIR:
-            back *= gloss[i, 2] * 4
-        if m in (EYE, TEETH, TONGUE):
-            back = 0.0
-        for c in range(3):
-            w = soft * wrap_tint[c]
-            direct = min(max((facing + w) / ((1 + w) * (1 + w)), 0.0), 1.0)
-            shade = shadow_red if c == 0 else shadow
-            sum_ = 1.30 * key_tint[c] * direct * shade * (0.5 + 0.5 * ambient)
-            sum_ += 0.34 * fill_tint[c] * from_fill
-            sum_ += 0.5 * (ground[c] * (1 - upward) + sky[c] * upward) * ambient
-            diffuse[i, c] = sum_ + back * 0.75 * rim_tint[c]
-            specular[i, c] = shine * key_tint[c] + back * 0.25 * rim_tint[c]
-        if m == HAIR:
-            along = tangents[i, 0] * hx + tangents[i, 1] * hy + tangents[i, 2] * hz
-            sine = np.sqrt(max(1 - along * along, 0.0))
-            lit = min(max((facing + 0.2) / 0.6, 0.0), 1.0) * (0.4 + 0.6 * shadow) * (gloss[i, 2] * 4)
-            for c in range(3):
-                specular[i, c] += lit * (sine**70 * 0.16 * strand_tint[c] + hair[c] * sine**18 * 1.1)
-
-
-@compiled
-def _corner(place: float, size: int) -> tuple[int, float]:
-    """Left texel and blend of a coordinate in [0, 1], clamped."""
-    where = min(max(place * size - 0.5, 0.0), size - 1.01)
-    return int(where), where - int(where)
-
-
-@compiled
-def shade(
-    owner: Ints,
-    share_u: Floats,
-    share_v: Floats,
-    triangles: Ints,
-    kind: Bytes,
-    albedo: Floats,
-    mix: Floats,
-    coordinates: Floats,
-    diffuse: Floats,
-    specular: Floats,
-    world: Doubles,
-    normals: Doubles,
-    eye: Doubles,
-    skin: Floats,
-    iris: Floats,
-    strands: Floats,
-    backdrop: Floats,
-    origin: tuple[int, int],
-    out: Floats,
-) -> None:
-    """Colour each sample, linear and tone mapped; ``origin`` is the window's corner in the backdrop."""
-    catch_a, catch_b = np.array([-0.398, 0.522, 0.758]), np.array([0.447, -0.099, 0.893])
-    glint_tint = np.array([0.7, 0.8, 1.0])
-    left, top = origin
-    for y in range(owner.shape[0]):
-        for x in range(owner.shape[1]):
-            t = owner[y, x]
-            if t < 0:
-                for c in range(3):
-                    out[y, x, c] = backdrop[top + y, left + x, c]
-                continue
-            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            u, v = share_u[y, x], share_v[y, x]
-            w = 1 - u - v
-            m = kind[t]
-            share = w * mix[i] + u * mix[j] + v * mix[k]
-            tx = w * coordinates[i, 0] + u * coordinates[j, 0] + v * coordinates[k, 0]
-            ty = w * coordinates[i, 1] + u * coordinates[j, 1] + v * coordinates[k, 1]
-            strand = 1.0
-            texture = iris if m == EYE else skin
-            if m == HAIR:
-                texture = strands
-                tx = tx % 1.0
-            xi, fx = _corner(tx, texture.shape[1])
-            yi, fy = _corner(ty, texture.shape[0])
-            w00, w10, w01, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-            if m == HAIR:
-                strand = w00 * texture[yi, xi, 0] + w10 * texture[yi, xi + 1, 0]
-                strand += w01 * texture[yi + 1, xi, 0] + w11 * texture[yi + 1, xi + 1, 0]
-            glint = glint_weak = 0.0
-            if m == EYE:
-                nx = w * normals[i, 0] + u * normals[j, 0] + v * normals[k, 0]
-                ny = w * normals[i, 1] + u * normals[j, 1] + v * normals[k, 1]
-                nz = w * normals[i, 2] + u * normals[j, 2] + v * normals[k, 2]
-                ex, ey, ez = eye[0] - world[i, 0], eye[1] - world[i, 1], eye[2] - world[i, 2]
-                scale = 1 / np.sqrt(ex * ex + ey * ey + ez * ez)
-                ex, ey, ez = ex * scale, ey * scale, ez * scale
-                d = 2 * (nx * ex + ny * ey + nz * ez)
-                rx, ry, rz = d * nx - ex, d * ny - ey, d * nz - ez
-                a = rx * catch_a[0] + ry * catch_a[1] + rz * catch_a[2]
-                b = rx * catch_b[0] + ry * catch_b[1] + rz * catch_b[2]
-                glint = min(max((a - 0.965) / 0.02, 0.0), 1.0) * 0.95
-                glint_weak = min(max((b - 0.985) / 0.01, 0.0), 1.0) * 0.22
-            for c in range(3):
-                base = w * albedo[i, c] + u * albedo[j, c] + v * albedo[k, c]
-                if m == HAIR:
-                    base *= strand
-                elif share > 0.01:
-                    painted = w00 * texture[yi, xi, c] + w10 * texture[yi, xi + 1, c]
-                    painted += w01 * texture[yi + 1, xi, c] + w11 * texture[yi + 1, xi + 1, c]
-                    base = base * (1 - share) + share * painted
-                d = w * diffuse[i, c] + u * diffuse[j, c] + v * diffuse[k, c]
-                s = w * specular[i, c] + u * specular[j, c] + v * specular[k, c]
-                value = 1.05 * (base * d + s * strand * strand + glint + glint_weak * glint_tint[c])
-                out[y, x, c] = value * (1 + value * 0.2) / (1 + value * 0.55)
-
-
-@compiled
-def resolve(linear: Floats, samples: int, curve: Bytes, out: Bytes) -> None:
-    """Average ``samples`` x ``samples`` linear samples a pixel and encode by the 4096-entry ``curve``."""
-    scale = 1.0 / (samples * samples)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            for c in range(3):
-                total = 0.0
-                for b in range(samples):
-                    for a in range(samples):
-                        total += min(linear[y * samples + b, x * samples + a, c], np.float32(1.0))
-                out[y, x, c] = curve[min(int(total * scale * 4095), 4095)]
 
 
 @compiled

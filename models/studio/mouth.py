@@ -7,6 +7,7 @@ widths are set. Lower teeth follow the jaw: an affine map a blend shape, fitted 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.studio.lips import TEETH_BELOW_LIP_LINE
 from models.studio.mesh import Floats, Ints, Material, Part, outward, smoothstep, triangles_of, tube
 
 UPPER_WIDTHS = (0.086, 0.068, 0.078, 0.072, 0.070, 0.100)
@@ -14,7 +15,7 @@ LOWER_WIDTHS = (0.055, 0.060, 0.069, 0.072, 0.072, 0.108)
 """Mesio-distal crown widths from the midline outward, in decimetres."""
 _UPPER_HEIGHTS = (0.100, 0.092, 0.098, 0.086, 0.080, 0.076)
 _LOWER_HEIGHTS = (0.086, 0.088, 0.094, 0.084, 0.080, 0.076)
-_ENAMEL = np.array([0.84, 0.80, 0.72])
+_ENAMEL = np.array([0.98, 0.92, 0.815])
 _GUM = np.array([0.42, 0.145, 0.135])
 _AROUND, _DOWN = 14, 8
 
@@ -63,6 +64,15 @@ class _Arch:
         return point(s) * [side, 1], normal * [side, 1]
 
 
+def _enamel(crown: NDArray[np.float64], up: float, index: int) -> NDArray[np.float64]:
+    """Albedo of tooth ``index`` from the midline: warm at the neck, cool and darker at the edge, dark in the gaps."""
+    side = smoothstep(0.62, 1.0, np.abs(crown[:, 0]))[:, None]
+    neck = smoothstep(0.0, 1.0, crown[:, 1] * up)[:, None]
+    edge = smoothstep(-0.7, -1.0, crown[:, 1] * up)[:, None]
+    tooth = _ENAMEL * (1 - 0.025 * index) * (1 - neck * [0.03, 0.10, 0.20]) * (1 - edge * [0.12, 0.09, 0.07])
+    return np.asarray(tooth * (1 - side * [0.40, 0.50, 0.54]))
+
+
 def _row(
     arch: _Arch, edge_y: float, up: float, widths: tuple[float, ...], heights: tuple[float, ...]
 ) -> tuple[Floats, Ints, Floats]:
@@ -82,10 +92,7 @@ def _row(
             z = crown[:, 2] * 0.026 * (1 - 0.25 * (crown[:, 1] * up < 0))
             point = middle[None] + x[:, None] * across + z[:, None] * normal
             vertices.append(np.stack([point[:, 0], edge_y + local_y, point[:, 1]], 1))
-            gap = 1 - 0.42 * smoothstep(0.66, 1.0, np.abs(crown[:, 0]))
-            warm = smoothstep(0.1, 1.0, crown[:, 1] * up)[:, None]
-            tooth = _ENAMEL * (1 - 0.03 * index) * (1 - warm * [0.02, 0.07, 0.16])
-            albedo.append(tooth * gap[:, None])
+            albedo.append(_enamel(crown, up, index))
             triangles.append(crown_triangles + count)
             count += len(crown)
     lengths = np.linspace(-0.50, 0.50, 61)
@@ -108,8 +115,21 @@ def _row(
 
 def _depth_shade(vertices: Floats) -> NDArray[np.float64]:
     """How much light reaches a point of the mouth at rest: less toward the back and the corners."""
-    depth = smoothstep(0.56, 0.90, vertices[:, 2])
-    return (0.06 + 0.94 * depth) * (1 - 0.5 * smoothstep(0.12, 0.25, np.abs(vertices[:, 0])))
+    depth = smoothstep(-0.34, -0.02, vertices[:, 2] - vertices[:, 2].max())
+    return (0.06 + 0.94 * depth) * (1 - 0.4 * smoothstep(0.14, 0.27, np.abs(vertices[:, 0])))
+
+
+def lip_shadow(vertices: Floats, rims: Floats) -> NDArray[np.float64]:
+    """Share of light left to points of the mouth under the lips' soft shadow, (n,).
+
+    Args:
+        vertices: (n, 3) of teeth or tongue, posed.
+        rims: (columns, 2, 3) rims of the upper and lower lip, posed; see ``Pose.lip_rims``.
+    """
+    x = vertices[:, 0]
+    upper = np.interp(x, rims[:, 0, 0], rims[:, 0, 1]) - vertices[:, 1]
+    lower = vertices[:, 1] - np.interp(x, rims[:, 1, 0], rims[:, 1, 1])
+    return (0.58 + 0.42 * smoothstep(-0.015, 0.05, upper)) * (0.62 + 0.38 * smoothstep(-0.02, 0.05, lower))
 
 
 def build_teeth(band: Floats, band_deltas: Floats, lip_line_y: float) -> tuple[Part, NDArray[np.intp], Floats]:
@@ -127,8 +147,8 @@ def build_teeth(band: Floats, band_deltas: Floats, lip_line_y: float) -> tuple[P
     upper, lower = band[~jaw], band[jaw]
     rows = []
     for points, up, edge, inset, widths, heights in (
-        (upper, 1.0, lip_line_y - 0.036, 0.030, UPPER_WIDTHS, _UPPER_HEIGHTS),
-        (lower, -1.0, lip_line_y - 0.040, 0.052, LOWER_WIDTHS, _LOWER_HEIGHTS),
+        (upper, 1.0, lip_line_y - TEETH_BELOW_LIP_LINE, 0.030, UPPER_WIDTHS, _UPPER_HEIGHTS),
+        (lower, -1.0, lip_line_y - 0.052, 0.060, LOWER_WIDTHS, _LOWER_HEIGHTS),
     ):
         half = float(np.abs(points[:, 0]).max()) - 0.035
         arch = _Arch(half, float(points[:, 2].min()), float(points[:, 2].max()) - inset)
@@ -151,13 +171,17 @@ def build_teeth(band: Floats, band_deltas: Floats, lip_line_y: float) -> tuple[P
 
 
 def build_tongue(vertices: Floats, triangles: Ints) -> Part:
-    """The tongue, a little lower and further back than MakeHuman's, dark toward the throat."""
-    placed = vertices + np.array([0, -0.055, -0.09], np.float32)
-    depth = smoothstep(0.30, 0.90, placed[:, 2])
+    """The tongue, lower and further back than MakeHuman's, with a groove, dark toward the throat and the sides."""
+    placed = vertices + np.array([0, -0.075, -0.07], np.float32)
+    across, length = np.abs(placed[:, 0]), placed[:, 2] - placed[:, 2].max()
+    groove = np.exp(-((across / 0.045) ** 2)) * smoothstep(-0.04, -0.16, length)
+    placed[:, 1] -= (0.022 * groove).astype(np.float32)
+    depth = smoothstep(-0.42, -0.03, length)
+    light = (0.04 + 0.96 * depth**1.8) * (1 - 0.35 * groove) * (1 - 0.45 * smoothstep(0.10, 0.21, across))
     return Part(
         vertices=placed,
         triangles=triangles,
         material=Material.TONGUE,
-        albedo=(np.array([0.50, 0.16, 0.16]) * (0.10 + 0.90 * depth)[:, None]).astype(np.float32),
-        occlusion=(0.2 + 0.8 * depth).astype(np.float32),
+        albedo=np.tile(np.array([0.56, 0.175, 0.165], np.float32), (len(placed), 1)),
+        occlusion=light.astype(np.float32),
     )

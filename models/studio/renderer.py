@@ -6,25 +6,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.studio import kernels
+from models.studio import kernels, shading
 from models.studio.bake import bake_occlusion, bake_visibility, smooth_over
 from models.studio.hair import strand_texture
 from models.studio.head import Head, Pose
 from models.studio.mesh import Floats, Material, smoothstep, vertex_normals
+from models.studio.mouth import lip_shadow
 from models.studio.texture import paint_backdrop, paint_iris, paint_skin, skin_coordinates, texture_share
 
 KEY_LIGHT = np.array([-0.55, 0.75, 1.0]) / np.linalg.norm([-0.55, 0.75, 1.0])
 _CAMERA_DISTANCE = 8.6
 _CAMERA_RISE = 0.25
-_CENTRE_Y = 0.06
 _FOCAL = 5.5
-"""Focal length in half picture sizes: fixes how large the head is drawn."""
+"""Focal length in half picture sizes at zoom 1: fixes how large the head is drawn."""
 _CLOSED = 0.0015
 """Opening of the lips (decimetres) under which nothing inside the mouth is drawn."""
+_PLAIN_LIDS = 1.6
+"""Around a cartoon's eyes, this many eye radii from their middle, nothing but the normals shades the skin."""
+_FRAY = 0.78
+"""Where along a clump of hair single strands begin to show; 1 = nowhere."""
 _GLOSS = {
     Material.SKIN: (1.0, 0.47, 0.30),
-    Material.TEETH: (0.3, 0.30, 0.45),
-    Material.TONGUE: (0.6, 0.35, 0.35),
+    Material.TEETH: (0.5, 0.26, 0.50),
+    Material.TONGUE: (0.7, 0.38, 0.55),
     Material.LASH: (0.0, 0.5, 0.05),
     Material.HAIR: (0.0, 0.5, 0.25),
     Material.CLOTH: (0.0, 0.8, 0.06),
@@ -49,10 +53,9 @@ class _Surface(NamedTuple):
     gloss: Floats
 
 
-def _view() -> NDArray[np.float64]:
-    """World to clip space: a camera slightly above, looking at the face."""
-    eye = np.array([0.0, _CENTRE_Y + _CAMERA_RISE, _CAMERA_DISTANCE])
-    back = eye - np.array([0.0, _CENTRE_Y, 0.1])
+def _view(eye: NDArray[np.float64], centre_y: float, zoom: float) -> NDArray[np.float64]:
+    """World to clip space: a camera at ``eye``, slightly above, looking at the face."""
+    back = eye - np.array([0.0, centre_y, 0.1])
     back /= np.linalg.norm(back)
     right = np.cross([0.0, 1.0, 0.0], back)
     right /= np.linalg.norm(right)
@@ -61,7 +64,7 @@ def _view() -> NDArray[np.float64]:
     frame[:3, 3] = -frame[:3, :3] @ eye
     near, far = 1.0, 30.0
     lens = np.zeros((4, 4))
-    lens[0, 0] = lens[1, 1] = _FOCAL
+    lens[0, 0] = lens[1, 1] = _FOCAL * zoom
     lens[2, 2], lens[2, 3] = (far + near) / (near - far), 2 * far * near / (near - far)
     lens[3, 2] = -1
     return np.asarray(lens @ frame)
@@ -81,20 +84,22 @@ class Renderer:
     def __init__(self, head: Head, size_px: int = 512, supersampling: int = 2) -> None:
         self.head, self.size_px, self.supersampling = head, size_px, supersampling
         look, count = head.identity.look, len(head.vertices)
-        self._view = _view()
-        self._eye = np.array([0.0, _CENTRE_Y + _CAMERA_RISE, _CAMERA_DISTANCE])
+        centre_y, zoom = head.identity.framing
+        self._eye = np.array([0.0, centre_y + _CAMERA_RISE, _CAMERA_DISTANCE])
+        self._view = _view(self._eye, centre_y, zoom)
         self._normals = vertex_normals(head.vertices, head.triangles)
         self._surface = self._bake()
         self._hair = np.array(look.hair, np.float64)
         self._skin = paint_skin(head.skin, look)
         self._iris = paint_iris(look)
-        self._strands = strand_texture(512, look.seed)[..., None]
+        self._strands = np.ones((2, 2, 1), np.float32) if look.toon else strand_texture(512, look.seed)[..., None]
+        self._fray = 1.0 if look.toon else _FRAY
         self._backdrop = paint_backdrop(look, size_px * supersampling)
         self._curve = np.clip((np.arange(4096) / 4095) ** (1 / 2.2) * 255 + 0.5, 0, 255).astype(np.uint8)
         self._world, self._world_normals = np.empty((count, 3)), np.empty((count, 3))
         self._screen = np.empty((count, 3))
         self._seen = np.empty(count, np.uint8)
-        self._mouth_light = np.ones(count, np.float32)
+        self._local_light = np.ones(count, np.float32)
         self._diffuse = np.zeros((count, 3), np.float32)
         self._specular = np.zeros((count, 3), np.float32)
 
@@ -138,7 +143,7 @@ class Renderer:
         visibility = smooth_over(visibility, head.triangles[kind == Material.HAIR], 2, 0.6)
         of_mouth = np.isin(head.material, (Material.TEETH, Material.TONGUE))
         occlusion[of_mouth | np.isin(head.material, (Material.EYE, Material.LASH))] = 1
-        visibility[of_mouth] = 0.75
+        visibility[of_mouth] = 0.85
         visibility[head.material == Material.EYE] = 0.85
         skin, here = head.skin, head.span("skin")
         lip_floor = 0.75 * np.clip(skin.lips * 2, 0, 1)
@@ -146,6 +151,10 @@ class Renderer:
         occlusion[here] = np.where(within, 1, np.maximum(occlusion[here], lip_floor))
         lit = np.maximum(visibility[here], 0.8 * np.clip(skin.lips * 2, 0, 1) * visibility[here] ** 0.5)
         visibility[here] = np.where(within, 0.5, lit)
+        if head.identity.look.toon:
+            for sphere in head.eyes:
+                of_lids = np.linalg.norm(skin.vertices - sphere[:3], axis=1) < _PLAIN_LIDS * sphere[3]
+                visibility[here][of_lids] = occlusion[here][of_lids] = 1
         return occlusion, visibility
 
     def _matrices(self, rotation: Rotation, breath: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -187,7 +196,7 @@ class Renderer:
         share_u, share_v = np.empty(shape, np.float32), np.empty(shape, np.float32)
         kernels.rasterise(
             self._screen, head.triangles, head.triangle_material, pose.aperture < _CLOSED,
-            (x0, y0, x1, y1), depth, owner, share_u, share_v,
+            self._surface.coordinates, self._strands, self._fray, (x0, y0, x1, y1), depth, owner, share_u, share_v,
         )  # fmt: skip
         return owner, share_u, share_v
 
@@ -218,33 +227,37 @@ class Renderer:
         """
         area = self._checked(window)
         owner, share_u, share_v = self._rasterise(pose, head_rotation, breath, area)
-        head, surface, ss = self.head, self._surface, self.supersampling
+        head, surface, ss, look = self.head, self._surface, self.supersampling, self.head.identity.look
         kernels.mark_seen(owner, head.triangles, self._seen)
-        kernels.light(
+        shading.light(
             self._seen, self._world, self._world_normals, surface.tangents, surface.occlusion,
-            surface.visibility, head.material, surface.gloss, self._lit_mouth(pose), self._hair,
+            surface.visibility, head.material, surface.gloss, self._lit_inside(pose), self._hair,
             self._eye, KEY_LIGHT, self._diffuse, self._specular,
         )  # fmt: skip
         linear = np.empty((*owner.shape, 3), np.float32)
-        kernels.shade(
+        shading.shade(
             owner, share_u, share_v, head.triangles, head.triangle_material, surface.albedo, surface.mix,
             surface.coordinates, self._diffuse, self._specular, self._world, self._world_normals, self._eye,
-            self._skin, self._iris, self._strands, self._backdrop, (area[0] * ss, area[1] * ss), linear,
+            self._skin, self._iris, self._strands, self._backdrop,
+            float(smoothstep(0.3, 0.8, np.array(pose.lids_open))), look.toon, (area[0] * ss, area[1] * ss), linear,
         )  # fmt: skip
         out = np.empty((area[3] - area[1], area[2] - area[0], 3), np.uint8)
-        kernels.resolve(linear, ss, self._curve, out)
+        shading.resolve(linear, ss, self._curve, out)
         return out
 
-    def _lit_mouth(self, pose: Pose) -> Floats:
-        """Light a vertex gets through the lips: less for a slit, a narrow pucker and near the corners."""
+    def _lit_inside(self, pose: Pose) -> Floats:
+        """Light a vertex gets through lips and lids: less for a slit, a narrow pucker and near the corners."""
         height = float(smoothstep(0.0, 0.045, np.array(pose.aperture)))
         width = float(smoothstep(0.68, 1.0, np.array(pose.mouth_width)))
-        through = (0.35 + 0.65 * height) * (0.25 + 0.75 * width)
+        through = (0.62 + 0.38 * height) * (0.30 + 0.70 * width)
         for name in ("teeth", "tongue"):
             here = self.head.span(name)
-            aside = np.abs(pose.vertices[here, 0]) / pose.half_width
-            self._mouth_light[here] = through * (1 - 0.88 * smoothstep(0.45, 0.95, aside))
-        return self._mouth_light
+            vertices = pose.vertices[here]
+            aside = 1 - 0.80 * smoothstep(0.50, 1.0, np.abs(vertices[:, 0]) / pose.half_width)
+            self._local_light[here] = through * aside * lip_shadow(vertices, pose.lip_rims)
+        for name in ("eye0", "eye1"):
+            self._local_light[self.head.span(name)] = 0.25 + 0.75 * pose.lids_open
+        return self._local_light
 
     def materials(
         self,

@@ -63,6 +63,11 @@ class Stage:
         """The whole picture, (512, 512, 3) RGB."""
         return self._draw(frame, mouth, None)
 
+    def matte(self, frame: int) -> NDArray[np.uint8]:
+        """Coverage of idle frame ``frame``, (512, 512): 255 = head, hair and clothes, 0 = backdrop."""
+        pose, idle = self.pose(frame)
+        return self.renderer.matte(pose, idle.head_rotation, breath=idle.breath)
+
     def idle_crop(self, frame: int) -> NDArray[np.uint8]:
         """The face box of idle frame ``frame``, (288, 288, 3) RGB, mouth at rest."""
         return self._draw(frame, None, self._window(frame))

@@ -12,6 +12,13 @@ from models.studio.wardrobe import EYE_TEXTURE_EXTENT
 SKIN_CENTRE_Y = 7.10
 SKIN_EXTENT = 1.12
 """The skin's texture shows the base mesh from the front, this far to each side (decimetres)."""
+_FLUSHES = (
+    ((1.03, 0.74, 0.70), 0.72, 0.46, 6.92, 9.0, 13.0),
+    ((1.02, 0.80, 0.76), 0.55, 0.00, 6.95, 30.0, 30.0),
+    ((0.93, 0.84, 0.82), 0.55, 0.30, 7.21, 28.0, 90.0),
+    ((0.80, 0.60, 0.56), 0.35, 0.32, 7.385, 34.0, 200.0),
+)
+"""Cheeks, nose, under and over the eyes: tint, share, place (x aside, y), falloff a square decimetre."""
 Array = NDArray[np.float64]
 
 
@@ -46,8 +53,8 @@ def _splat(part: SkinPart, values: Floats, size: int) -> Array:
     return np.asarray(np.maximum(grid, 0), np.float64)
 
 
-def _brow_strokes(size: int, width: float, seed: int) -> Array:
-    """Coverage of both brows by single hairs, (size, size) in [0, 1]."""
+def _brow_strokes(size: int, width: float, seed: int, solid: bool) -> Array:
+    """Coverage of both brows by single hairs, or as ``solid`` bars, (size, size) in [0, 1]."""
     rng = np.random.default_rng(seed)
     fine = 2
     canvas = np.zeros((size * fine, size * fine), np.float32)
@@ -74,9 +81,33 @@ def _brow_strokes(size: int, width: float, seed: int) -> Array:
             shade = float(rng.uniform(0.45, 1.0))
             a, b = pixel(side * x, y), pixel(side * end[0], end[1])
             cv2.line(canvas, a, b, shade, 2, cv2.LINE_AA, 4)
+    if solid:
+        bars = np.asarray(cv2.GaussianBlur(cv2.resize(canvas, (size, size)), (0, 0), 4.0), np.float64)
+        return smoothstep(0.25, 0.40, bars)
     soft = cv2.GaussianBlur(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), (0, 0), 0.7)
     under = cv2.GaussianBlur(soft, (0, 0), size / 180)
     return np.asarray(np.clip(soft * 0.80 + under * 0.55, 0, 0.94), np.float64)
+
+
+def _beard(x: Array, y: Array, size: int, seed: int) -> Array:
+    """Coverage of a short beard over jaw, chin and upper lip, sparing the mouth; ``x`` is the distance aside."""
+    edge_y = 6.60 - 0.10 * smoothstep(0.30, 0.12, x) + 0.52 * smoothstep(0.50, 0.86, x)
+    jaw = smoothstep(0.05, -0.05, y - edge_y) * smoothstep(6.14, 6.30, y)
+    around = np.exp(-((((x - 0.27) / 0.085) ** 2 + ((y - 6.62) / 0.16) ** 2) ** 2))
+    moustache = np.exp(-((((x - 0.12) / 0.20) ** 2 + ((y - 6.775) / 0.050) ** 2) ** 2))
+    short = 0.40 + 0.60 * smoothstep(0.30, 0.75, _noise(size, 330, seed)) + 0.15 * (_noise(size, 60, seed + 1) - 0.5)
+    return np.asarray(np.clip(np.maximum(np.maximum(jaw, around), moustache) * short, 0, 1))
+
+
+def _freckles(size: int, seed: int) -> Array:
+    """Coverage of spots over nose and cheeks."""
+    rng, canvas = np.random.default_rng(seed), np.zeros((size, size), np.float32)
+    per_unit = size / (2 * SKIN_EXTENT)
+    for _ in range(34):
+        x, y = rng.normal() * 0.30, 6.97 + rng.normal() * 0.055
+        centre = round((x + SKIN_EXTENT) * per_unit * 16), round((SKIN_EXTENT - (y - SKIN_CENTRE_Y)) * per_unit * 16)
+        cv2.circle(canvas, centre, round(rng.uniform(3.0, 5.5) * 16), 1.0, -1, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.8), np.float64)
 
 
 def paint_skin(part: SkinPart, look: Look, size: int = 1024) -> Floats:
@@ -84,27 +115,25 @@ def paint_skin(part: SkinPart, look: Look, size: int = 1024) -> Floats:
     texel = (np.arange(size) + 0.5) / size * 2 - 1
     x = np.abs(texel[None] * SKIN_EXTENT)
     y = SKIN_CENTRE_Y - texel[:, None] * SKIN_EXTENT
-    tone = 0.955 + 0.075 * _noise(size, 30, 1) + 0.03 * _noise(size, 90, 2)
+    rough = 0.15 if look.toon else 1.0
+    tone = 0.955 + rough * (0.075 * _noise(size, 30, 1) + 0.03 * _noise(size, 90, 2))
     albedo = np.array(look.skin) * tone[..., None]
 
     def tint(colour: tuple[float, float, float], share: Array) -> None:
         nonlocal albedo
         albedo = albedo * (1 - share[..., None] * (1 - np.array(colour)))
 
-    tint((1.03, 0.74, 0.70), 0.72 * np.exp(-(9 * (x - 0.46) ** 2 + 13 * (y - 6.92) ** 2)))
-    tint((1.02, 0.80, 0.76), 0.55 * np.exp(-(30 * x**2 + 30 * (y - 6.95) ** 2)))
-    tint((0.93, 0.84, 0.82), 0.55 * np.exp(-(28 * (x - 0.30) ** 2 + 90 * (y - 7.21) ** 2)))
-    tint((0.80, 0.60, 0.56), 0.35 * np.exp(-(34 * (x - 0.32) ** 2 + 200 * (y - 7.385) ** 2)))
-    if look.stubble:
-        jaw = smoothstep(6.62, 6.42, y) * smoothstep(6.20, 6.32, y) * smoothstep(0.85, 0.5, x)
-        around = np.exp(-(10 * x**2 + 26 * (y - 6.52) ** 2))
-        beard = np.clip(jaw + around, 0, 1) * (0.45 + 0.55 * _noise(size, 240, 5))
-        tint((0.52, 0.50, 0.52), look.stubble * beard)
+    for colour, gain, centre_x, centre_y, narrow_x, narrow_y in _FLUSHES:
+        tint(colour, gain * look.blush * np.exp(-(narrow_x * (x - centre_x) ** 2 + narrow_y * (y - centre_y) ** 2)))
+    if look.freckles:
+        tint((0.72, 0.52, 0.42), look.freckles * _freckles(size, look.seed))
+    if look.beard:
+        tint((0.30, 0.27, 0.28), look.beard * _beard(x, y, size, look.seed))
     lips = smoothstep(0.22, 0.78, _splat(part, part.lips, size))
     crease = 0.90 + 0.16 * _noise(size, 150, 7)
     lip_colour = np.array(look.lip) * (crease * (0.94 + 0.10 * _noise(size, 40, 8)))[..., None]
     albedo = albedo * (1 - 0.86 * lips[..., None]) + lip_colour * 0.86 * lips[..., None]
-    brows = _brow_strokes(size, look.brow_width, look.seed)[..., None]
+    brows = _brow_strokes(size, look.brow_width, look.seed, look.toon)[..., None]
     albedo = albedo * (1 - brows) + np.array(look.brow) * brows
     return np.asarray(np.clip(albedo, 0, 1), np.float32)
 
@@ -119,7 +148,8 @@ def paint_iris(look: Look, size: int = 256) -> Floats:
     rays = np.random.default_rng(5).random(256)
     rays = (rays + np.roll(rays, 1)) / 2
     fibres = np.interp(turn, np.arange(256), rays) * 0.65 + 0.35 * _noise(size, 30, 3)
-    pupil, iris = 0.25, 0.60
+    iris = 0.60 * look.iris_size
+    pupil = (0.46 if look.toon else 0.42) * iris
     coloured = np.array(look.iris) * (0.55 + 0.9 * fibres)[..., None]
     coloured = coloured * (0.75 + 0.45 * smoothstep(iris, pupil, off_axis))[..., None]
     coloured = coloured * (1.40 - 0.75 * smoothstep(-0.25, 0.30, y))[..., None]

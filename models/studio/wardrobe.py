@@ -118,6 +118,49 @@ def build_headset(skull: Skull, look: Look) -> Part:
     )
 
 
+def build_glasses(eyes: Floats, skull: Skull, colour: tuple[float, float, float]) -> Part:
+    """Round spectacles before the (2, 4) eye spheres, their temples going back over the ears."""
+    front = float((eyes[:, 2] + eyes[:, 3]).max()) + 0.10
+    level, apart = float(eyes[:, 1].mean()) - 0.02, float(np.abs(eyes[:, 0]).mean()) + 0.012
+    radius = apart - 0.052
+    turn = np.linspace(0, 2 * np.pi, 49)
+    arch = np.linspace(-1, 1, 9)
+    reach = np.linspace(0, 1, 13)
+    paths = []
+    for sign in (1.0, -1.0):
+        paths.append(
+            np.stack(
+                [
+                    sign * (apart + radius * np.cos(turn)),
+                    level + 0.90 * radius * np.sin(turn),
+                    front - 0.07 * np.cos(turn).clip(0) ** 2,
+                ],
+                1,
+            )
+        )
+        hinge = np.array([sign * (apart + radius * 0.99), level + 0.03, front - 0.07])
+        ear = np.array([sign * (skull.half_width + 0.055), level + 0.05, skull.centre[2]])
+        paths.append(hinge + (ear - hinge) * np.stack([reach**0.5, reach, reach], 1))
+    paths.append(np.stack([arch * 0.06, level + 0.075 - 0.02 * arch**2, np.full(9, front + 0.01)], 1))
+    vertices, triangles, count = [], [], 0
+    for path in paths:
+        tangent = np.gradient(path, axis=0)
+        tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+        side = np.cross(tangent, [0.0, 0.3, 1.0])
+        side /= np.linalg.norm(side, axis=1, keepdims=True)
+        thick = np.full(len(path), 0.013)
+        ring, faces = tube(path, thick, thick, side, np.cross(side, tangent), 8)
+        vertices.append(ring)
+        triangles.append(outward(ring, faces, np.repeat(path, 8, 0)) + count)
+        count += len(ring)
+    return Part(
+        vertices=np.concatenate(vertices),
+        triangles=np.concatenate(triangles).astype(np.int32),
+        material=Material.GADGET,
+        albedo=np.tile(np.array(colour, np.float32), (count, 1)),
+    )
+
+
 def build_eye(sphere: Floats) -> Part:
     """An eyeball with a slight cornea, from its fitted sphere (x, y, z, radius)."""
     direction, triangles = unit_sphere(48, 32)
