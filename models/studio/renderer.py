@@ -248,8 +248,8 @@ class Renderer:
     def _lit_inside(self, pose: Pose) -> Floats:
         """Light a vertex gets through lips and lids: less for a slit, a narrow pucker and near the corners."""
         height = float(smoothstep(0.0, 0.045, np.array(pose.aperture)))
-        width = float(smoothstep(0.68, 1.0, np.array(pose.mouth_width)))
-        through = (0.62 + 0.38 * height) * (0.30 + 0.70 * width)
+        width = float(smoothstep(0.75, 1.0, np.array(pose.mouth_width)))
+        through = (0.62 + 0.38 * height) * (0.16 + 0.84 * width)
         for name in ("teeth", "tongue"):
             here = self.head.span(name)
             vertices = pose.vertices[here]
