@@ -136,7 +136,7 @@ LEO = Identity(
         hair_style="crop",
         hair_shine=0.25,
         headset=False,
-        beard=0.85,
+        beard=1.0,
         blush=0.45,
         lash_length=0.35,
         brow_width=1.25,
@@ -144,6 +144,7 @@ LEO = Identity(
         collar_spread=1.35,
         seed=9,
     ),
+    framing=(0.04, 0.955),
 )
 
 VERA = Identity(
@@ -208,7 +209,7 @@ KIT = Identity(
         "eyes/eye-trans-out": 0.45,
         "eyes/eye-bag-decr": 1.0,
         "head/head-round": 0.55,
-        "head/head-triangular": 0.60,
+        "head/head-invertedtriangular": 0.75,
         "nose/nose-scale-vert-decr": 0.6,
         "nose/nose-volume-decr": 0.9,
         "nose/nose-scale-horiz-decr": 0.55,

@@ -20,7 +20,7 @@ _SEALED, _PARTED = 0.003, 0.012
 _SEAL_REACH = 0.045
 _TUCK = weights(mouthUpperUp=0.22, mouthRollLower=0.45, mouthLowerDown=0.15)
 """What a full F adds to its own rolled lip."""
-_OVERLAP = 0.006
+_OVERLAP = 0.016
 """How far the lip covers the teeth's edge in an F."""
 
 

@@ -21,8 +21,8 @@ _FOCAL = 5.5
 """Focal length in half picture sizes at zoom 1: fixes how large the head is drawn."""
 _CLOSED = 0.0015
 """Opening of the lips (decimetres) under which nothing inside the mouth is drawn."""
-_PLAIN_LIDS = 1.6
-"""Around a cartoon's eyes, this many eye radii from their middle, nothing but the normals shades the skin."""
+_PLAIN_FACE_Y = (7.55, 6.35)
+"""Between brows and chin (base mesh, decimetres) no baked shadow muddies a cartoon's face: normals alone shade it."""
 _FRAY = 0.78
 """Where along a clump of hair single strands begin to show; 1 = nowhere."""
 _GLOSS = {
@@ -152,9 +152,9 @@ class Renderer:
         lit = np.maximum(visibility[here], 0.8 * np.clip(skin.lips * 2, 0, 1) * visibility[here] ** 0.5)
         visibility[here] = np.where(within, 0.5, lit)
         if head.identity.look.toon:
-            for sphere in head.eyes:
-                of_lids = np.linalg.norm(skin.vertices - sphere[:3], axis=1) < _PLAIN_LIDS * sphere[3]
-                visibility[here][of_lids] = occlusion[here][of_lids] = 1
+            high, low = _PLAIN_FACE_Y
+            plain = (skin.rest[:, 1] < high) & (skin.rest[:, 1] > low) & (skin.rest[:, 2] > 0.3) & ~within
+            visibility[here][plain] = occlusion[here][plain] = 1
         return occlusion, visibility
 
     def _matrices(self, rotation: Rotation, breath: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -248,8 +248,8 @@ class Renderer:
     def _lit_inside(self, pose: Pose) -> Floats:
         """Light a vertex gets through lips and lids: less for a slit, a narrow pucker and near the corners."""
         height = float(smoothstep(0.0, 0.045, np.array(pose.aperture)))
-        width = float(smoothstep(0.68, 1.0, np.array(pose.mouth_width)))
-        through = (0.62 + 0.38 * height) * (0.30 + 0.70 * width)
+        width = float(smoothstep(0.75, 1.0, np.array(pose.mouth_width)))
+        through = (0.62 + 0.38 * height) * (0.16 + 0.84 * width)
         for name in ("teeth", "tongue"):
             here = self.head.span(name)
             vertices = pose.vertices[here]

@@ -128,8 +128,10 @@ def _drawn(m: int, facing: float, lit: float, bright: float) -> tuple[float, flo
     """A cartoon's ink (factor), tone (0 shadow, 1 light) and gleam of a sample."""
     tone = _step(TONE_EDGE - TONE_SOFT, TONE_EDGE + TONE_SOFT, lit)
     gleam = 0.30 * _step(0.16, 0.22, bright) if m in (HAIR, GADGET) else 0.0
-    if m in (TEETH, TONGUE, LASH):
+    if m == LASH:
         return 1.0, tone, gleam
+    if m in (TEETH, TONGUE):  # no outlines inside the mouth, and its depth stays
+        return _step(-0.25, 0.75, lit), tone, gleam
     limit = INK_FACING_SKIN if m == SKIN else INK_FACING
     return 0.22 + 0.78 * _step(limit - 0.06, limit + 0.06, facing), tone, gleam
 

@@ -74,10 +74,10 @@ def test_a_missing_asset_or_head_is_named(tmp_path: Path) -> None:
 
 def test_shapes_add_up_and_only_the_head_moves(stage: Stage) -> None:
     head = stage.head
-    rest = head.pose(weights()).vertices
-    jaw = head.pose(weights(jawOpen=0.4)).vertices - rest
-    smile = head.pose(weights(mouthSmile=0.5)).vertices - rest
-    both = head.pose(weights(jawOpen=0.4, mouthSmile=0.5)).vertices - rest
+    rest = head.pose(weights(jawOpen=0.2)).vertices  # lips apart: closed ones are sealed on top of the sum
+    jaw = head.pose(weights(jawOpen=0.6)).vertices - rest
+    smile = head.pose(weights(jawOpen=0.2, mouthSmile=0.5)).vertices - rest
+    both = head.pose(weights(jawOpen=0.6, mouthSmile=0.5)).vertices - rest
     lips = head.span("skin").start + np.nonzero(head.skin.lips > 0.5)[0]
     assert np.allclose(both[lips], (jaw + smile)[lips], atol=1e-4)
     assert not jaw[head.moving_vertices :].any()
