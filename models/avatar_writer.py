@@ -17,7 +17,8 @@ from models.avatar import FORMAT_VERSION, MANIFEST, MATTE, Avatar, load_avatar, 
 from models.errors import AvatarError
 
 PORTRAIT_PX = 256
-_MATTE_CRF = 20
+_MATTE_CRF = 28
+"""Coarser than the picture: a matte is flat but for its rim, and the rim is blended away."""
 _X264 = "ipratio=1.0:pbratio=1.0:mbtree=0:deadzone-inter=6:deadzone-intra=6"
 """Every frame as good as the key frame, or the loop's seam would show as a change of sharpness."""
 

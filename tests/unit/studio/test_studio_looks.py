@@ -45,7 +45,7 @@ def test_identities_differ_in_all_that_the_eye_tells_apart() -> None:
     assert sum(look.toon for look in looks) == 1
 
 
-@pytest.mark.parametrize("symbol", ["", "m", "p"])
+@pytest.mark.parametrize("symbol", ["", "m"])
 @pytest.mark.parametrize("yaw", [-0.12, 0.0, 0.12])
 def test_closed_lips_are_sealed_from_corner_to_corner(anyone: Stage, symbol: str, yaw: float) -> None:
     pose = anyone.head.pose(spoken(symbol))
@@ -124,11 +124,11 @@ def test_every_mouth_code_is_drawn_within_the_box(anyone: Stage) -> None:
 
 
 def test_hair_ends_in_single_strands(stage: Stage) -> None:
-    """A row through the tips of the bob crosses from hair to no hair many times; a cap of hair would twice a side."""
+    """A row through the tips of the bob crosses from hair to no hair many times; unfrayed locks cross it 28 times."""
     kinds = stage.renderer.materials(stage.head.pose(REST))
     hair = (kinds == Material.HAIR).astype(int)
     crossings = np.abs(np.diff(hair, axis=1)).sum(1)
-    assert crossings[700:800].max() > 24
+    assert crossings[700:800].max() > 45
 
 
 def test_a_cartoon_is_flat_where_a_painted_face_is_not(anyone: Stage) -> None:
