@@ -70,7 +70,7 @@ def test_shipped_avatars_fit_their_contract(name: str) -> None:
     luma = avatar.frames_i420[:, :512].astype(np.int16)
     change = np.abs(np.diff(np.concatenate([luma, luma[:1]]), axis=0)).mean((1, 2))
     assert change[-1] <= change.max()
-    assert change.max() < 1.5
+    assert change.max() < 2.0  # a blink of large eyes
 
 
 def test_ada_is_what_the_stage_draws(stage: Stage) -> None:
