@@ -118,11 +118,13 @@ def load_avatar(folder: Path) -> Avatar:
         AvatarError: naming the folder, what is wrong with it and what to do.
     """
     manifest = _checked_manifest(folder)
-    frames = np.stack([frame.to_ndarray(format="yuv420p") for frame in _decode(folder / "idle.mp4")]).astype(np.uint8)
     boxes = np.asarray(manifest["boxes"], dtype=np.int32)
     mask = cv2.imread(str(folder / "mask.png"), cv2.IMREAD_GRAYSCALE)
     height, width = manifest["height"], manifest["width"]
-    if frames.shape[1:] != (height * 3 // 2, width) or boxes.shape != (len(frames), 4) or mask is None:
+    frames = np.zeros((len(boxes), height * 3 // 2, width), np.uint8)
+    # One by one into their place: all at once they would take the memory twice.
+    fits = [_put(frames, index, frame) for index, frame in enumerate(_decode(folder / "idle.mp4"))]
+    if not all(fits) or len(fits) != len(frames) or boxes.shape != (len(frames), 4) or mask is None:
         raise AvatarError(
             f"Avatar '{folder.name}': its loop, boxes and mask do not fit together; add the avatar again."
         )
@@ -176,6 +178,14 @@ def _decode(path: Path) -> Iterator[av.VideoFrame]:
         raise AvatarError(
             f"Avatar '{path.parent.name}': {path.name} cannot be decoded; add the avatar again."
         ) from error
+
+
+def _put(frames: NDArray[np.uint8], index: int, frame: av.VideoFrame) -> bool:
+    """Frame ``index`` as I420; False if there is no such place or it is of another size."""
+    fits = index < len(frames) and (frame.height * 3 // 2, frame.width) == frames.shape[1:]
+    if fits:
+        frames[index] = frame.to_ndarray(format="yuv420p")
+    return fits
 
 
 def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:

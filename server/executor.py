@@ -16,6 +16,8 @@ from server.scheduler import DeadlineQueue, Work
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_DELIVERY_S = 0.005
+"""A picture is ready this long before it leaves: the event loop has to take it over."""
 
 
 class Executor:
@@ -95,7 +97,7 @@ class Executor:
                         self._post(_cancel, future)
                     return
                 calls, self._calls = self._calls, []
-                batch, given_up = self._queue.take(time.monotonic(), self._max_batch)
+                batch, given_up = self._queue.take(time.monotonic() + _DELIVERY_S, self._max_batch)
             self._metrics.frames_dropped.labels(reason="overload").inc(len(given_up))
             for function, future in calls:
                 self._answer(function, future)

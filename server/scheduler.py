@@ -19,6 +19,7 @@ from models.talker import FrameJob, Talker
 
 _COST_SHARE = 0.2
 """Weight of a new measurement in the running mean of a batch's cost."""
+_DEVIATIONS = 2.0
 _NEARLY = 1.1
 """A batch may cost this much more a frame than the best one, if it is smaller."""
 _MEMORY_S = 2.0
@@ -39,33 +40,36 @@ class Work:
 
 
 class BatchCost:
-    """Seconds that a batch takes, as measured: a running mean for every size seen."""
+    """Seconds that a batch takes, as measured: running mean and mean deviation for every size seen."""
 
     def __init__(self) -> None:
-        self._mean_s: dict[int, float] = {}
+        self._seen: dict[int, tuple[float, float]] = {}
 
     def add(self, frames: int, seconds: float) -> None:
         """Note how long a batch of ``frames`` took."""
-        mean_s = self._mean_s.get(frames, seconds)
-        self._mean_s[frames] = mean_s + _COST_SHARE * (seconds - mean_s)
+        mean_s, deviation_s = self._seen.get(frames, (seconds, 0.0))
+        deviation_s += _COST_SHARE * (abs(seconds - mean_s) - deviation_s)
+        self._seen[frames] = mean_s + _COST_SHARE * (seconds - mean_s), deviation_s
 
     def of(self, frames: int) -> float:
-        """Expected seconds: between the sizes seen, and in proportion outside of them. 0 before the first measurement.
+        """Seconds that a batch hardly ever exceeds: between the sizes seen, and in proportion outside of them.
 
-        Too good an estimate of a small batch is put right by drawing it; too bad a one would never be tried.
+        As TCP takes its time-out from round trips (RFC 6298). 0 before the first measurement. Too good an estimate of
+        a small batch is put right by drawing it; too bad a one would never be tried.
         """
-        if not self._mean_s:
+        if not self._seen:
             return 0.0
-        sizes = sorted(self._mean_s)
+        sizes = sorted(self._seen)
         share = min(1.0, frames / sizes[0]) * max(1.0, frames / sizes[-1])
-        return share * float(np.interp(frames, sizes, [self._mean_s[size] for size in sizes]))
+        bounds = [mean_s + _DEVIATIONS * deviation_s for mean_s, deviation_s in map(self._seen.__getitem__, sizes)]
+        return share * float(np.interp(frames, sizes, bounds))
 
     def best_size(self, limit: int, within_s: float) -> int:
         """The smallest batch up to ``limit``, ready ``within_s``, that draws about as many frames a second as any.
 
         Not larger than it must be, for who comes during a batch has to wait for its end. At least 1.
         """
-        if not self._mean_s:
+        if not self._seen:
             return limit
         sizes = [size for size in range(1, limit + 1) if self.of(size) <= within_s]
         best = min((self.of(size) / size for size in sizes), default=0.0)
