@@ -12,9 +12,6 @@ from typing import Any
 from models.errors import VisavisError
 from server import bench, render, train
 
-_SWITCH_S = 0.0005
-"""How long a thread may hold the interpreter while another waits: drawing asks for it a hundred times a batch."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 2 where the user can mend what went wrong."""
@@ -81,7 +78,6 @@ def _serve(args: argparse.Namespace) -> int:
         if given:
             overrides = merge(overrides, {section: given})
     settings = load_settings(args.config, overrides)
-    sys.setswitchinterval(_SWITCH_S)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aioice").setLevel(logging.WARNING)
     scheme = "https" if settings.http.tls_certificate else "http"

@@ -28,6 +28,7 @@ class Executor:
         self._threads = threads
         self._max_batch = max_batch
         self._queue = DeadlineQueue()
+        self._submitted: list[Work] = []
         self._calls: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._wake = threading.Condition()
         self._stopping = False
@@ -49,13 +50,24 @@ class Executor:
             await asyncio.to_thread(self._thread.join)
 
     def submit(self, work: Work) -> None:
-        """Queue a frame; it is delivered before its deadline or not at all."""
+        """Queue a frame; it is delivered before its deadline or not at all.
+
+        Sessions tick at the same instants, so what one turn of the event loop brings is queued together: one batch.
+        """
+        if not self._submitted:
+            asyncio.get_running_loop().call_soon(self._queue_submitted)
+        self._submitted.append(work)
+
+    def _queue_submitted(self) -> None:
         with self._wake:
-            self._queue.push(work)
+            for work in self._submitted:
+                self._queue.push(work)
             self._wake.notify()
+        self._submitted.clear()
 
     def forget(self, owner: Hashable) -> None:
         """Drop what a closed session still waits for."""
+        self._submitted = [work for work in self._submitted if work.owner != owner]
         with self._wake:
             self._queue.forget(owner)
 

@@ -20,7 +20,7 @@ from models.talker import FrameJob, Talker
 _COST_SHARE = 0.2
 """Weight of a new measurement in the running mean of a batch's cost."""
 _DEVIATIONS = 2.0
-_NEARLY = 1.1
+_NEARLY = 1.02
 """A batch may cost this much more a frame than the best one, if it is smaller."""
 _MEMORY_S = 2.0
 """Time in which what a session was drawn counts less by a factor e."""

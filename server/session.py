@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from aiortc.sdp import SessionDescription
 from models.avatar import Avatar
 from models.engine import Engine
 from models.talker import Talker
+from models.timebase import FRAME_MS
 from server.config import Settings
 from server.errors import RequestError
 from server.executor import Executor
@@ -27,6 +29,7 @@ from server.scheduler import Work
 logger = logging.getLogger(__name__)
 _PACKET_MS = 20
 _TICKS_A_SECOND = 1000 // TICK_MS
+_FRAME_S = FRAME_MS / 1000
 
 
 class Session:
@@ -148,7 +151,9 @@ class Session:
         except TimeoutError:
             return "never connected"
         loop = asyncio.get_running_loop()
-        self._started_s = origin_s = time.monotonic()
+        self._started_s = time.monotonic()
+        # All sessions tick on one grid, so that their frames become ready together and share a batch.
+        origin_s = math.ceil(self._started_s / _FRAME_S) * _FRAME_S
         while not self._ended.is_set():
             due_s = origin_s + self._playout.tick * TICK_MS / 1000
             delay_s = due_s - loop.time()
