@@ -139,6 +139,6 @@ def test_the_batch_size_is_the_one_that_draws_most_in_the_time_there_is() -> Non
     for frames, seconds in ((1, 0.010), (2, 0.016), (4, 0.028), (8, 0.090)):
         cost.add(frames, seconds)
     assert (cost.of(3), cost.of(16)) == pytest.approx((0.022, 0.180))
-    assert cost.best_size(8, 1.0) == 3
+    assert cost.best_size(8, 1.0) == 4
     assert cost.best_size(8, 0.020) == 2
     assert cost.best_size(8, 0.001) == 1
