@@ -21,11 +21,11 @@ def truth(ada: Avatar, stage: Stage) -> Truth:
 
 @pytest.fixture(scope="session")
 def spoken() -> None:
-    """Skips what needs speech where there is none."""
+    """Fails with the way to get it where there is no speech: what was not judged must not look green."""
     try:
         render("Yes.", "en-us", 175, 50, 50)
     except MediaError as error:
-        pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,11 @@ JAW, PRESS, PUCKER, FUNNEL, ROLL = (
 )
 
 
-def _espeak_or_skip() -> None:
+def _require_espeak() -> None:
     try:
         espeak_render("a", "en-us")
     except MediaError as error:
-        pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
 
 
 def _series(symbols: str, seconds_each: float = 0.1) -> list[Phone]:
@@ -104,7 +104,7 @@ def test_symbols_of_all_kinds_are_known() -> None:
 @pytest.mark.parametrize("voice", ["espeak:en-us+m3", "espeak:de", "flite:rms", "hibari:heart"])
 def test_labels_are_where_the_sound_is(voice: str) -> None:
     if voice.startswith("espeak"):
-        _espeak_or_skip()
+        _require_espeak()
     if voice.startswith("flite") and shutil.which("flite") is None:
         pytest.skip("flite is not installed; 'apt-get install flite'.")
     lag_s, correlation = check(voice, 10)
@@ -113,7 +113,7 @@ def test_labels_are_where_the_sound_is(voice: str) -> None:
 
 
 def test_espeak_phones_tile_the_utterance_and_hold_the_closures() -> None:
-    _espeak_or_skip()
+    _require_espeak()
     said = speak("Papa bought a big map.", "espeak:en-us", 1, Prosody())
     for before, after in zip(said.phones, said.phones[1:], strict=False):
         assert after.start_s == pytest.approx(before.end_s, abs=1e-6)
@@ -128,7 +128,7 @@ def test_wrong_voices_are_refused_with_the_remedy() -> None:
         speak("hello", "nobody:here", 1)
     with pytest.raises(MediaError, match="hibari"):
         speak("hello", "hibari:nobody", 1)
-    _espeak_or_skip()
+    _require_espeak()
     with pytest.raises(MediaError, match="espeak-ng --voices"):
         speak("hello", "espeak:xx-nowhere", 1)
 
@@ -155,7 +155,7 @@ def test_noise_has_unit_level_and_a_room_keeps_the_time() -> None:
 
 
 def test_corpus_fits_together_and_rests_where_nobody_speaks() -> None:
-    _espeak_or_skip()
+    _require_espeak()
     mel, code, starts = ear_corpus.build(0.3, 4, held_out=True)
     assert mel.shape[0] == 80
     assert len(code) == len(starts)
