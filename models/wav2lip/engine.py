@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.audio.mel import N_MELS
 from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest, finish
+from models.runtime.scripted import Call, as_one_call
 from models.wav2lip.fold import fold_norms, preferred_dtype
-from models.wav2lip.network import Generator, laid_over
+from models.wav2lip.network import Generator
+from models.wav2lip.packing import Packing, Rows
+from models.wav2lip.painter import Painter
 from models.wav2lip.pixels import scaled_crop
-from models.wav2lip.region import LEVELS, Cutout
+from models.wav2lip.region import Cutout
 from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 
@@ -27,28 +31,24 @@ _PREPARE_BATCH = 4
 
 @dataclass(frozen=True)
 class PreparedAvatar:
-    """An avatar as the generator needs it: what the face encoder says about each idle frame."""
+    """An avatar as the generator needs it."""
 
     cutout: Cutout
     """The part of the crop that the mask pastes."""
-    features: list[Tensor]
-    """One (frames, c, h, w) tensor a level; the outer levels as uint8 multiples of ``steps``."""
-    steps: list[Tensor | None]
-    """(frames, c, 1, 1): the value of one uint8 step, or None where features are stored as they are."""
-    idle: Tensor
-    """(frames, 3, h, w) uint8: the part of the idle crops over which the pictures are laid."""
+    paint: Call
+    """``Painter`` for this part."""
+    halves: NDArray[np.float16]
+    """(frames, a): what the face encoder says about each idle frame, see ``Rows``."""
+    coarse: NDArray[np.uint8]
+    """(frames, b), likewise."""
 
     def __len__(self) -> int:
-        return len(self.features[0])
-
-    def idle_frame(self, index: int) -> Tensor:
-        """(3, h, w) uint8 of idle frame ``index`` (modulo the loop)."""
-        return self.idle[index % len(self)]
+        return len(self.halves)
 
     @property
     def bytes(self) -> int:
         """Memory held, in bytes."""
-        return sum(held.element_size() * held.nelement() for held in (*self.features, self.idle))
+        return self.halves.nbytes + self.coarse.nbytes
 
 
 class Wav2LipEngine:
@@ -67,9 +67,10 @@ class Wav2LipEngine:
         self._fold = generator.fold
         # The face encoder runs once an avatar, so it can afford full precision.
         self._face_encoder = folded.face_encoder_blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._audio_encoder = self._fast(folded.audio_encoder)
-        self._decoder = [self._fast(block) for block in folded.face_decoder_blocks]
+        self._ear = self._fast(folded.audio_encoder)
+        self._blocks = nn.ModuleList(self._fast(block) for block in folded.face_decoder_blocks)
         self._output = self._fast(folded.output_block)
+        self._painters: dict[Cutout, Call] = {}
 
     def _fast(self, module: nn.Module) -> nn.Module:
         return module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -83,24 +84,29 @@ class Wav2LipEngine:
         """``prepare`` in steps of a few frames."""
         size = self.info.size
         cutout = Cutout.of_mask(avatar.mask, size)
-        features: list[Tensor] = []
-        steps: list[Tensor | None] = []
         rows, columns = (slice(span.start, span.stop) for span in (cutout.drawn.rows, cutout.drawn.columns))
-        idle = []
+        prepared: PreparedAvatar | None = None
         for first in range(0, len(avatar), _PREPARE_BATCH):
             indices = range(first, min(first + _PREPARE_BATCH, len(avatar)))
             crops = np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in indices])
             if self.info.colour == "bgr":
                 crops = np.ascontiguousarray(crops[..., ::-1])
-            idle.append(torch.from_numpy(crops[:, rows, columns].copy()).permute(0, 3, 1, 2))
-            for level, feature in enumerate(self._encode(crops)[::-1]):
-                kept = cutout.cut(feature, level)
-                if first == 0:
-                    features.append(self._store(len(avatar), kept, level))
-                    steps.append(self._step_store(len(avatar), kept, level))
-                _keep(kept, slice(first, first + len(kept)), features[level], steps[level])
+            pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)
+            features = [cutout.cut(feature, level) for level, feature in enumerate(self._encode(pictures)[::-1])]
+            packing = Packing.of(features, pictures[:, :, rows, columns])
+            packed = packing.pack(features, pictures[:, :, rows, columns])
+            if prepared is None:
+                paint = self._painter(cutout, packing, packed)
+                halves, coarse = (
+                    np.empty((len(avatar), part.shape[1]), part.numpy().dtype)
+                    for part in (packed.halves, packed.coarse)
+                )
+                prepared = PreparedAvatar(cutout, paint, halves, coarse)
+            prepared.halves[first : indices.stop] = packed.halves.numpy()
+            prepared.coarse[first : indices.stop] = packed.coarse.numpy()
             yield
-        return PreparedAvatar(cutout, features, steps, torch.cat(idle))
+        assert prepared is not None, "an avatar has frames"
+        return prepared
 
     def new_state(self) -> None:
         """The generator remembers nothing from frame to frame."""
@@ -116,8 +122,9 @@ class Wav2LipEngine:
                 pictures[index] = picture
         return cast(list[NDArray[np.uint8]], pictures)
 
-    def _encode(self, crops: NDArray[np.uint8]) -> list[Tensor]:
-        whole = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+    def _encode(self, pictures: Tensor) -> list[Tensor]:
+        """Face features of (n, 3, size, size) uint8 crops, outermost first."""
+        whole = pictures.float() / 255
         masked = whole.clone()
         masked[:, :, self.info.size // 2 :] = 0
         x = torch.cat((masked, whole), dim=1)
@@ -128,46 +135,29 @@ class Wav2LipEngine:
             features.append(x)
         return features
 
-    def _is_byte(self, level: int) -> bool:
-        """The two outermost levels hold most of the bytes and the least of the say."""
-        return level >= len(LEVELS) - 2
-
-    def _store(self, frames: int, like: Tensor, level: int) -> Tensor:
-        exact = torch.float16 if self.dtype == torch.float32 else self.dtype
-        dtype = torch.uint8 if self._is_byte(level) else exact
-        return torch.empty((frames, *like.shape[1:]), dtype=dtype, memory_format=torch.channels_last)
-
-    def _step_store(self, frames: int, like: Tensor, level: int) -> Tensor | None:
-        return torch.empty((frames, like.shape[1], 1, 1), dtype=self.dtype) if self._is_byte(level) else None
+    def _painter(self, cutout: Cutout, packing: Packing, example: Rows) -> Call:
+        """What draws a part of the picture; avatars with the same mask share it."""
+        if cutout not in self._painters:
+            painter = Painter(self._ear, self._blocks, self._output, cutout, packing)
+            mels = torch.zeros((len(example.halves), N_MELS, WINDOW_COLUMNS))
+            self._painters[cutout] = as_one_call(painter, mels, example.halves, example.coarse)
+        return self._painters[cutout]
 
     def _render_alike(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
-        cutout: Cutout = requests[0].prepared.cutout
-        embedding = self._audio_encoder(self._mels(requests))
-        features = (self._features(requests, level) for level in range(len(self._decoder)))
-        drawn = cutout.decode(self._decoder, self._output, embedding, features)
-        idle = torch.stack([request.prepared.idle_frame(request.avatar_frame) for request in requests])
-        shown = laid_over(drawn.float(), idle.float().div_(255)).mul_(255).round_().to(torch.uint8)
-        pixels = shown.permute(0, 2, 3, 1).numpy()
+        prepared: PreparedAvatar = requests[0].prepared
+        frames = [(request.prepared, request.avatar_frame % len(request.prepared)) for request in requests]
+        inputs = (
+            np.stack([request.mel for request in requests]),
+            np.stack([avatar.halves[index] for avatar, index in frames]),
+            np.stack([avatar.coarse[index] for avatar, index in frames]),
+        )
+        pixels = prepared.paint(*map(torch.from_numpy, inputs)).numpy()
         if self.info.colour == "bgr":
             pixels = pixels[..., ::-1]
         pictures = np.zeros((len(requests), self.info.size, self.info.size, 3), dtype=np.uint8)
-        rows, columns = cutout.drawn.rows, cutout.drawn.columns
-        pictures[:, rows.start : rows.stop, columns.start : columns.stop] = pixels
+        drawn = prepared.cutout.drawn
+        pictures[:, drawn.rows.start : drawn.rows.stop, drawn.columns.start : drawn.columns.stop] = pixels
         return list(pictures)
-
-    def _mels(self, requests: Sequence[RenderRequest]) -> Tensor:
-        mels = torch.from_numpy(np.stack([request.mel for request in requests]))[:, None]
-        return mels.to(dtype=self.dtype, memory_format=torch.channels_last)
-
-    def _features(self, requests: Sequence[RenderRequest], level: int) -> Tensor:
-        chosen = []
-        for request in requests:
-            prepared: PreparedAvatar = request.prepared
-            index = request.avatar_frame % len(prepared)
-            feature = prepared.features[level][index : index + 1].to(self.dtype)
-            steps = prepared.steps[level]
-            chosen.append(feature if steps is None else feature.mul_(steps[index : index + 1]))
-        return chosen[0] if len(chosen) == 1 else torch.cat(chosen)
 
 
 def load_engine(weights: Path | None, dtype: torch.dtype | None = None) -> Wav2LipEngine:
@@ -178,16 +168,6 @@ def load_engine(weights: Path | None, dtype: torch.dtype | None = None) -> Wav2L
     """
     generator, info = load_generator(weights or ASSET)
     return Wav2LipEngine(generator, info, dtype)
-
-
-def _keep(kept: Tensor, frames: slice, features: Tensor, steps: Tensor | None) -> None:
-    """Store features as they are, or as multiples of a step that lets 255 reach each channel's peak."""
-    if steps is None:
-        features[frames] = kept.to(features.dtype)
-        return
-    steps[frames] = (kept.amax(dim=(2, 3), keepdim=True) / 255).clamp_min(1e-8).to(steps.dtype)
-    shares = kept / steps[frames].float()
-    features[frames] = shares.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _alike(requests: Sequence[RenderRequest]) -> list[list[int]]:

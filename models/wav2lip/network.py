@@ -100,9 +100,8 @@ class Generator(nn.Module):
 
 def laid_over(drawn: Tensor, reference: Tensor) -> Tensor:
     """What a generator draws, over the reference crop (n, 3, h, w) where it draws with an opacity."""
-    if drawn.shape[1] == 3:
-        return drawn
-    return torch.lerp(reference, drawn[:, :3], drawn[:, 3:])
+    colour, *opacity = drawn.split(3, dim=1)  # type: ignore[no-untyped-call]
+    return torch.lerp(reference, colour, opacity[0]) if opacity else colour
 
 
 def _face_encoder(c: dict[int, int], fold: int) -> list[nn.Module]:
