@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.avatar import Avatar
-from models.timebase import MEL_HOP, SPEECH_RATE_HZ, first_column
+from models.timebase import MEL_HOP, SAMPLES_PER_FRAME, SPEECH_RATE_HZ, first_column
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,14 @@ class MelWindow:
     def start(self, frame: int) -> int:
         """First column of video frame ``frame``; negative near the beginning of the sound."""
         return first_column(frame, self.lead_columns)
+
+    def samples_needed(self, frame: int) -> int:
+        """Samples of the sound, from its start, that must be there to draw ``frame``.
+
+        At least to the end of the frame after it, whose silence tells a mouth to close.
+        """
+        last_column = self.start(frame) + self.columns - 1
+        return max(last_column * MEL_HOP + self.half_window, (frame + 2) * SAMPLES_PER_FRAME)
 
     @property
     def lookahead_ms(self) -> float:

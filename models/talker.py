@@ -17,7 +17,7 @@ from models.audio.ring import RingBuffer
 from models.avatar import Avatar
 from models.engine import Engine, RenderRequest
 from models.face.compositor import Compositor
-from models.timebase import SAMPLES_PER_FRAME, SPEECH_RATE_HZ
+from models.timebase import SAMPLES_PER_FRAME, SPEECH_RATE_HZ, WIRE_RATE_HZ
 
 SILENCE_DBFS = -60.0
 """Sound softer than this is silence: the idle loop shows, no network runs."""
@@ -48,6 +48,9 @@ class Talker:
         self._resampler = SpeechResampler()
         self._ring = RingBuffer(_RING_SAMPLES)
         self._mel = MelStream()
+        self._pushed: list[NDArray[np.float32]] = []
+        self._pushed_samples = 0
+        """At 48 kHz, of all that was ever pushed."""
         self._heard = 0
         self._next_frame = 0
         self._was_voiced = False
@@ -55,10 +58,12 @@ class Talker:
 
     def push(self, samples_48k: NDArray[np.float32]) -> None:
         """Hear (n,) more samples at 48 kHz. NaN and infinities count as silence."""
-        self._hear(self._resampler.push(np.nan_to_num(samples_48k, nan=0.0, posinf=0.0, neginf=0.0)))
+        self._pushed.append(samples_48k)
+        self._pushed_samples += len(samples_48k)
 
     def finish(self) -> None:
         """The sound has ended: pad with the silence that the last frames' windows still need."""
+        self._take_in()
         self._hear(self._resampler.flush())
         to_frame = -self._heard % SAMPLES_PER_FRAME
         lookahead = int(np.ceil(self._window.lookahead_ms / 1000 * SPEECH_RATE_HZ))
@@ -66,7 +71,13 @@ class Talker:
 
     def jobs(self) -> Iterator[FrameJob]:
         """Every frame whose window has been heard since the last call, in order."""
-        while self._is_heard(self._next_frame):
+        while True:
+            needed = self._window.samples_needed(self._next_frame)
+            # Once a frame and not once a packet: a call costs more than the samples it is given.
+            if self._heard < needed <= self._pushed_samples * SPEECH_RATE_HZ // WIRE_RATE_HZ:
+                self._take_in()
+            if self._heard < needed:
+                return
             yield self._job(self._next_frame)
             self._next_frame += 1
 
@@ -86,15 +97,20 @@ class Talker:
         """The avatar at rest in frame ``index``, which may be negative (before the first sound)."""
         return self._compositor.compose(index, None)
 
+    def _take_in(self) -> None:
+        """Resample and analyse what was pushed."""
+        if self._pushed:
+            sound = np.concatenate(self._pushed)
+            self._pushed.clear()
+            if not np.isfinite(sound).all():
+                sound = np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0)
+            self._hear(self._resampler.push(sound))
+
     def _hear(self, samples: NDArray[np.float32]) -> None:
         if len(samples):
             self._ring.append(samples)
             self._mel.push(samples)
             self._heard += len(samples)
-
-    def _is_heard(self, frame: int) -> bool:
-        last_column = self._window.start(frame) + self._window.columns
-        return self._mel.columns >= last_column and self._heard >= (frame + 2) * SAMPLES_PER_FRAME
 
     def _job(self, frame: int) -> FrameJob:
         own = self._ring.read(frame * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import numpy as np
 from aiohttp import web
 
+from models.engine import RenderRequest
 from models.errors import VisavisError
 from models.talker import Talker
 from models.timebase import SAMPLES_PER_FRAME
@@ -71,10 +72,14 @@ async def _warm_up(app: web.Application) -> None:
     avatar = await library.avatar(settings.avatars.default)
     prepared = await library.prepared(engine, avatar)
 
-    talker = Talker(engine, avatar, prepared)
-    hum = 0.1 * np.sin(np.arange(20 * 3 * SAMPLES_PER_FRAME, dtype=np.float32))
-    await asyncio.to_thread(talker.push, hum.astype(np.float32))
-    await app[EXECUTOR].warm_up(engine, [job.request for job in talker.jobs() if job.request is not None])
+    requests = await asyncio.to_thread(_humming, Talker(engine, avatar, prepared))
+    await app[EXECUTOR].warm_up(engine, requests)
+
+
+def _humming(talker: Talker) -> list[RenderRequest]:
+    """What a talker asks for that hears a second of something."""
+    talker.push(np.float32(0.1) * np.sin(np.arange(20 * 3 * SAMPLES_PER_FRAME, dtype=np.float32)))
+    return [job.request for job in talker.jobs() if job.request is not None]
 
 
 @web.middleware

@@ -1,5 +1,7 @@
 """A drawn face crop back into the avatar's frame, feathered, in the encoder's own colour space."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ class Compositor:
 
     def __init__(self, avatar: Avatar) -> None:
         self._avatar = avatar
-        self._weights: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._pastes: dict[tuple[int, int], _Paste] = {}
 
     def compose(self, index: int, crop_rgb: NDArray[np.uint8] | None, opacity: float = 1.0) -> NDArray[np.uint8]:
         """Frame ``index`` (modulo the loop) with a crop blended in.
@@ -35,29 +37,58 @@ class Compositor:
         if crop_rgb is None or opacity <= 0.0:
             return idle
         x0, y0, x1, y1 = (int(edge) for edge in avatar.boxes[index])
-        width, height = x1 - x0, y1 - y0
-        if crop_rgb.shape[:2] != (height, width):
-            crop_rgb = np.asarray(cv2.resize(crop_rgb, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-        drawn = np.asarray(cv2.cvtColor(crop_rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
-        luma_weight, chroma_weight = self._box_weights(width, height)
+        size = (x1 - x0, y1 - y0)
+        if crop_rgb.shape[1::-1] != size:
+            crop_rgb = np.asarray(cv2.resize(crop_rgb, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        paste = self._paste(size)
+        rows, columns = paste.rows, paste.columns
+        part = np.ascontiguousarray(crop_rgb[rows, columns])
+        drawn = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
         frame: NDArray[np.uint8] = idle.copy()
-        target, source = planes(frame, avatar.width, avatar.height), planes(drawn, width, height)
-        _blend(target[0][y0:y1, x0:x1], source[0], luma_weight * opacity)
-        for plane, part in zip(target[1:], source[1:], strict=True):
-            _blend(plane[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2], part, chroma_weight * opacity)
+        left, top = x0 + columns.start, y0 + rows.start
+        for plane, (target, source) in enumerate(
+            zip(planes(frame, avatar.width, avatar.height), planes(drawn, part.shape[1], part.shape[0]), strict=True)
+        ):
+            weight, step = (paste.chroma, 2) if plane else (paste.luma, 1)
+            height, width = source.shape
+            seen = target[top // step : top // step + height, left // step : left // step + width]
+            _blend(seen, source, weight if opacity == 1.0 else weight * np.float32(opacity))
         return frame
 
-    def _box_weights(self, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The mask at the box's size and at half of it (chroma), kept for the next frame."""
-        key = (width, height)
-        if key not in self._weights:
-            mask = self._avatar.mask.astype(np.float32) / 255.0
-            full, half = (
-                np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
-                for size in (key, (width // 2, height // 2))
-            )
-            self._weights[key] = (full, half)
-        return self._weights[key]
+    def _paste(self, size: tuple[int, int]) -> "_Paste":
+        """For boxes of this (width, height), kept for the next frame."""
+        if size not in self._pastes:
+            self._pastes[size] = _Paste.of_mask(self._avatar.mask, size)
+        return self._pastes[size]
+
+
+@dataclass(frozen=True)
+class _Paste:
+    """The part of a crop that shows, on even rows and columns, and how much."""
+
+    rows: slice
+    columns: slice
+    luma: NDArray[np.float32]
+    chroma: NDArray[np.float32]
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.uint8], size: tuple[int, int]) -> "_Paste":
+        width, height = size
+        weight = mask.astype(np.float32) / 255.0
+        full, half = (
+            np.asarray(cv2.resize(weight, each, interpolation=cv2.INTER_AREA), dtype=np.float32)
+            for each in (size, (width // 2, height // 2))
+        )
+        rows, columns = (_even_span(np.asarray(full.any(axis=axis))) for axis in (1, 0))
+        halved = tuple(slice(span.start // 2, span.stop // 2) for span in (rows, columns))
+        return cls(rows, columns, full[rows, columns].copy(), half[halved].copy())
+
+
+def _even_span(shows: NDArray[np.bool_]) -> slice:
+    """From the first to the last of what shows, grown to even bounds; at least 2 long."""
+    indices = np.flatnonzero(shows)
+    first, last = (int(indices[0]), int(indices[-1])) if len(indices) else (0, 1)
+    return slice(first // 2 * 2, last // 2 * 2 + 2)
 
 
 def planes(i420: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np.uint8], ...]:
@@ -72,5 +103,4 @@ def planes(i420: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np
 
 def _blend(target: NDArray[np.uint8], drawn: NDArray[np.uint8], weight: NDArray[np.float32]) -> None:
     """target += weight * (drawn - target), rounded, in place."""
-    base = target.astype(np.float32)
-    target[:] = np.rint(base + weight * (drawn.astype(np.float32) - base)).astype(np.uint8)
+    target[:] = cv2.blendLinear(drawn, target, weight, 1.0 - weight)

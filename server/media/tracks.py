@@ -85,8 +85,8 @@ class PictureTrack(QueueTrack[av.VideoFrame]):
         super().__init__(_PICTURE_QUEUE)
 
     def put_picture(self, tick: int, i420: NDArray[np.uint8]) -> bool:
-        """Queue the picture that leaves at ``tick``."""
-        frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
+        """Queue the picture that leaves at ``tick``. It is not copied: nobody may write to it from now on."""
+        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         frame.pts = tick * VIDEO_TICKS
         frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
         return self.put(frame)

@@ -126,7 +126,7 @@ class Vp8HeadEncoder(Vp8Encoder):
         rate = str(bitrate)
         return {
             "deadline": "realtime",
-            "cpu-used": "-6",
+            "cpu-used": "-12",
             "lag-in-frames": "0",
             # Equal bounds make libvpx hold a constant rate, with one second of it as its buffer.
             "minrate": rate,
@@ -134,7 +134,8 @@ class Vp8HeadEncoder(Vp8Encoder):
             "bufsize": rate,
             "undershoot-pct": "100",
             "overshoot-pct": "15",
-            "static-thresh": "1",
+            # Blocks that hardly change are not searched: a head at rest before a still backdrop has many.
+            "static-thresh": "500",
             # A key frame may take ten frames' worth of bits: more would arrive late.
             "max-intra-rate": "1000",
         }
@@ -196,7 +197,12 @@ class OpusSpeechEncoder(Encoder):
         self._codec.sample_rate = WIRE_RATE_HZ
         self._codec.time_base = SOUND_TIME_BASE
         self._codec.bit_rate = SPEECH_BITRATE
-        self._codec.options = {"application": "voip", "fec": "1", "packet_loss": str(_EXPECTED_LOSS_PERCENT)}
+        self._codec.options = {
+            "application": "voip",
+            "fec": "1",
+            "packet_loss": str(_EXPECTED_LOSS_PERCENT),
+            "compression_level": "5",
+        }
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=WIRE_RATE_HZ, frame_size=PACKET_SAMPLES)
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
