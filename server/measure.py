@@ -74,15 +74,27 @@ def frame_pace(arrivals_s: Sequence[float] | Floats, start_s: float, end_s: floa
     edge = max(inside[0] - start_s, end_s - inside[-1])
     if edge > gaps.max():
         gaps = np.append(gaps, edge)
-    whole_seconds = int(end_s - start_s)
-    seconds = start_s + np.arange(whole_seconds + 1)
+    counts = _second_counts(inside, start_s, end_s)
     return FramePace(
         fps_mean=len(inside) / (end_s - start_s),
-        fps_p5=percentile(np.histogram(inside, seconds)[0].astype(np.float64), 5) if whole_seconds else None,
+        fps_p5=percentile(counts, 5),
         gap_ms_p50=1000 * float(np.percentile(gaps, 50)),
         gap_ms_p99=1000 * float(np.percentile(gaps, 99)),
         gap_ms_max=1000 * float(gaps.max()),
     )
+
+
+def _second_counts(arrivals_s: Floats, start_s: float, end_s: float) -> Floats:
+    """Frames in each whole second.
+
+    A second is a multiple of 40 ms, so where seconds begin just when frames arrive, a jitter of a microsecond moves a
+    frame into the next one: 24, 26. They begin half way between the frames instead.
+    """
+    interval_s = float(np.median(np.diff(arrivals_s)))
+    phase = np.angle(np.exp(2j * np.pi * (arrivals_s - start_s) / interval_s).mean()) / (2 * np.pi) + 0.5
+    first_s = start_s + float(phase) % 1.0 * interval_s
+    seconds = first_s + np.arange(max(0, int(end_s - first_s)) + 1)
+    return np.histogram(arrivals_s, seconds)[0].astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from aiortc import MediaStreamTrack, RTCIceServer, RTCRtpReceiver
 from aiortc.codecs.h264 import H264Decoder, h264_depayload
 from aiortc.codecs.vpx import Vp8Decoder, vp8_depayload
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RtcpSrPacket, RtpPacket
+from aiortc.rtp import RtcpSrPacket, RtpPacket, compute_audio_level_dbov
 from aiortc.sdp import SessionDescription
 
 from models.errors import MediaError
@@ -26,7 +26,7 @@ from server.media.ingress import AudioIngress, Decoder
 from server.media.rtc import ice
 from server.media.rtc.encoders import Bitrate, H264HeadEncoder, OpusSpeechEncoder, Vp8HeadEncoder
 from server.media.rtc.private import get_private
-from server.media.rtc.sender import Sender
+from server.media.rtc.sender import Sender, level_dbov
 from server.media.tracks import PictureTrack, SoundTrack
 
 LOOPBACK = rtc.IceSettings(host_addresses=("127.0.0.1",))
@@ -450,3 +450,10 @@ def test_g711_is_heard_at_48_khz(name: str, codec: str) -> None:
             sizes.append(heard.size)
     assert sizes[1:] == [960] * 19
     assert np.abs(heard).max() == pytest.approx(10_000, rel=0.05)
+
+
+@pytest.mark.parametrize("peak", [0, 1, 30, 1000, 20_000, 32_767])
+def test_a_frames_level_is_the_one_aiortc_reckons(peak: int) -> None:
+    samples = np.round(peak * np.sin(np.arange(960) / 7)).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="s16", layout="mono")
+    assert level_dbov(frame) == compute_audio_level_dbov(frame)

@@ -178,6 +178,13 @@ def test_pace_of_even_frames_and_of_a_stall() -> None:
     assert stalled.gap_ms_max == pytest.approx(1540, abs=41)
 
 
+def test_jitter_about_the_edge_of_a_second_loses_no_frame() -> None:
+    jitter = np.random.default_rng(1).uniform(-0.008, 0.008, 500)
+    pace = frame_pace(10 + np.arange(500) * 0.04 + jitter, 10, 30)
+    assert pace is not None
+    assert pace.fps_p5 == 25
+
+
 def test_a_stream_that_died_shows_in_its_longest_gap() -> None:
     pace = frame_pace(10 + np.arange(50) * 0.04, 10, 20)
     assert pace is not None

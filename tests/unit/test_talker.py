@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.avatar import Avatar, load_avatar
@@ -116,3 +116,22 @@ def test_a_damaged_avatar_is_refused_by_name(avatar_folder: Path, tmp_path: Path
 @given(st.floats(-60, 0))
 def test_probe_brightness_can_be_read_back(level: float) -> None:
     assert abs(level_dbfs(brightness(level)) - level) < 0.2
+
+
+_HELD_BACK = 16
+"""Samples at 16 kHz that the resampler keeps."""
+
+
+@settings(deadline=None, max_examples=25)
+@given(sizes=st.lists(st.integers(1, 4000), min_size=20, max_size=60))
+def test_a_frame_is_asked_for_with_the_push_that_completes_its_sound(avatar: Avatar, sizes: list[int]) -> None:
+    engine = ProbeEngine()
+    talker = Talker(engine, avatar, engine.prepare(avatar))
+    pushed = asked = 0
+    for size in sizes:
+        talker.push(np.full(size, 0.1, np.float32))
+        pushed += size
+        asked += len(list(talker.jobs()))
+        heard = pushed // 3
+        assert engine.window.samples_needed(asked) > heard - _HELD_BACK
+        assert asked == 0 or engine.window.samples_needed(asked - 1) <= heard
