@@ -1,8 +1,12 @@
-"""``visavis bench``: what the parts are worth, measured. ``quality`` judges the talking face."""
+"""``visavis bench``: what the parts are worth, measured.
+
+``quality`` judges the talking face, ``wav2lip`` the engine's speed.
+"""
 
 import argparse
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     quality.add_argument("--quiet", action="store_true", help="no progress bar")
     quality.set_defaults(run=run_quality)
 
+    speed = benches.add_parser("wav2lip", help="how fast the engine draws, against the plain network")
+    speed.add_argument("--avatar", default="ada", help="whose face is drawn on (%(default)s)")
+    speed.add_argument("--weights", type=Path, help="safetensors file instead of the shipped weights")
+    speed.add_argument(
+        "--published-size", action="store_true", help="random weights of the published width and size instead"
+    )
+    speed.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(%(default)s)")
+    speed.add_argument("--seconds", type=float, default=20.0, help="time to measure, s (%(default)s)")
+    speed.add_argument("--json", type=Path, help="write every figure to this file")
+    speed.set_defaults(run=run_wav2lip)
+
 
 def run_quality(args: argparse.Namespace) -> int:
     """Measure and print; errors are raised as VisavisError."""
@@ -59,6 +74,29 @@ def run_quality(args: argparse.Namespace) -> int:
     engine = load_engine(args.engine, args.weights)
     with one_thread():
         return _watch(args, engine, avatar) if args.audio is not None else _measure(args, engine, avatar)
+
+
+def run_wav2lip(args: argparse.Namespace) -> int:
+    """Measure and print; errors are raised as VisavisError."""
+    if args.threads < 1 or not 0 < args.seconds <= _MAX_SECONDS:
+        raise VisavisError(f"--threads takes 1 or more, --seconds a length up to {_MAX_SECONDS:g}.")
+    import torch
+
+    from models.wav2lip import speed
+    from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
+
+    torch.set_num_threads(args.threads)
+    avatar = _avatar(args.avatar)
+    if args.published_size:
+        info = GeneratorInfo(width=1, size=96, lead_columns=0, colour="bgr", licence="none: random")
+        generator = speed.synthetic(info)
+    else:
+        generator, info = load_generator(args.weights or ASSET)
+    measured = speed.measure(generator, info, avatar, args.seconds)
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    print(f"{speed.table(measured)}\nload average: {load}")
+    _write_json(args.json, {**asdict(measured), "times_faster": measured.times_faster, "load_average": os.getloadavg()})
+    return 0
 
 
 def _require_studio(plots: bool) -> None:
