@@ -65,7 +65,7 @@ class EngineSettings(_Section):
 
     name: str
     weights: Path | None
-    threads: int = Field(ge=1)
+    threads: int | None = Field(ge=1)
     max_batch: int = Field(ge=1)
 
 

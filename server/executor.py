@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
@@ -11,6 +12,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from models.engine import Engine, RenderRequest
+from models.timebase import FRAMES_PER_SECOND
 from server.metrics import Metrics
 from server.scheduler import DeadlineQueue, Work
 
@@ -18,12 +20,15 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _DELIVERY_S = 0.005
 """A picture is ready this long before it leaves: the event loop has to take it over."""
+_SLOW_S = 0.4 / FRAMES_PER_SECOND
+"""An engine that takes longer for a frame than this share of its time is slow."""
 
 
 class Executor:
     """Runs engines off the event loop. ``start`` before use, ``aclose`` after."""
 
-    def __init__(self, metrics: Metrics, threads: int, max_batch: int) -> None:
+    def __init__(self, metrics: Metrics, threads: int | None, max_batch: int) -> None:
+        """``threads``: of the network; None takes one, or all cores for an engine that is slow on one."""
         self._metrics = metrics
         self._threads = threads
         self._max_batch = max_batch
@@ -82,15 +87,20 @@ class Executor:
 
     async def warm_up(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
         """Draw batches of every size up to the largest, so that the first visitor meets a device that is known."""
+        await self.call(partial(self._choose_threads, engine, requests[:1]))
         for size in range(1, min(self._max_batch, len(requests)) + 1):
             await self.call(partial(self._try_out, engine, requests[:size]))
 
+    def _choose_threads(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
+        """One thread leaves the other cores to sound and video, so it is kept where it does."""
+        if self._threads is None and requests and min(_seconds(engine, requests) for _ in range(4)) > _SLOW_S:
+            torch.set_num_threads(os.cpu_count() or 1)
+
     def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
         engine.render(requests)  # the first of a size may compile
-        started_s = time.monotonic()
-        engine.render(requests)
+        took_s = _seconds(engine, requests)
         with self._wake:
-            self._queue.measured(engine, len(requests), time.monotonic() - started_s)
+            self._queue.measured(engine, len(requests), took_s)
 
     async def call_in_steps(self, steps: Generator[None, None, T]) -> T:
         """Take the steps of a long task on the device's thread, with batches drawn in between."""
@@ -100,7 +110,7 @@ class Executor:
                 return cast(T, result)
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._threads or 1)
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._stopping or self._calls or len(self._queue))
@@ -150,6 +160,12 @@ class Executor:
     def _post(self, function: Callable[..., None], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _seconds(engine: Engine, requests: Sequence[RenderRequest]) -> float:
+    started_s = time.monotonic()
+    engine.render(requests)
+    return time.monotonic() - started_s
 
 
 def _step(steps: Generator[None, None, T]) -> tuple[bool, T | None]:

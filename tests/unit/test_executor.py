@@ -1,12 +1,14 @@
 """The device's thread with engines that fail or take long."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Generator, Sequence
 
 import numpy as np
 import pytest
 import pytest_asyncio
+import torch
 
 from models.avatar import Avatar, load_avatar
 from models.engine import RenderRequest
@@ -108,3 +110,31 @@ async def test_what_a_step_raises_reaches_the_caller(executor: Executor) -> None
 
     with pytest.raises(ValueError, match="no face"):
         await executor.call_in_steps(preparation())
+
+
+class SlowEngine(ProbeEngine):
+    """Takes 30 ms a frame and notes with how many threads it was last run."""
+
+    seconds = 0.03
+    threads = 0
+
+    def render(self, requests: Sequence[RenderRequest]) -> list[np.ndarray]:
+        self.threads = torch.get_num_threads()
+        time.sleep(self.seconds)
+        return super().render(requests)
+
+
+@pytest.mark.parametrize(("seconds", "asked", "threads"), [(0.03, None, os.cpu_count()), (0.0, None, 1), (0.03, 1, 1)])
+async def test_a_network_that_is_slow_on_one_core_is_given_all(
+    metrics: Metrics, avatar: Avatar, seconds: float, asked: int | None, threads: int
+) -> None:
+    executor = Executor(metrics, threads=asked, max_batch=1)
+    executor.start()
+    engine = SlowEngine()
+    engine.seconds = seconds
+    requests = [job.request for job in speaking(engine, avatar).jobs() if job.request is not None]
+    try:
+        await executor.warm_up(engine, requests)
+    finally:
+        await executor.aclose()
+    assert engine.threads == threads
