@@ -120,7 +120,7 @@ class Executor:
                     return
                 calls, self._calls = self._calls, []
                 batch, given_up = self._queue.take(time.monotonic() + _DELIVERY_S, self._max_batch)
-            self._metrics.frames_dropped.labels(reason="overload").inc(len(given_up))
+            self._metrics.frames_given_up.inc(len(given_up))
             for function, future in calls:
                 self._answer(function, future)
             if batch:

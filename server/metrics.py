@@ -25,6 +25,11 @@ class Metrics:
         self.frames_dropped = Counter(
             "visavis_frames_dropped", "Video frames not sent, by reason.", ["reason"], registry=registry
         )
+        self.frames_given_up = Counter(
+            "visavis_frames_given_up",
+            "Frames not drawn because they could not be ready; each is dropped as late when it is due.",
+            registry=registry,
+        )
         self.engine_errors = Counter("visavis_engine_errors", "Batches an engine failed on.", registry=registry)
         self.sound_discarded = Counter(
             "visavis_sound_discarded", "Outgoing 20 ms sound frames nobody took.", registry=registry

@@ -92,7 +92,7 @@ def _correlation(heard: NDArray[np.float32], true: NDArray[np.float32]) -> float
 def train(
     corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float, face_width: float = 0.25
 ) -> None:
-    """Run or resume; writes the ear at every 250 steps."""
+    """Run or resume; writes and judges the ear at every 500 steps."""
     torch.manual_seed(1)
     encoder = Generator(face_width, ear_width=width).audio_encoder
     encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -119,7 +119,7 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         step += 1
-        if step % 250 == 0 or step == steps:
+        if step % 500 == 0 or step == steps:
             figures = judge(encoder, held_out)
             print(
                 step,
@@ -132,17 +132,17 @@ def train(
                 {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
                 out,
                 state_path,
-                width,
+                {"lead_columns": str(corpus.lead), "width": str(width)},
             )
 
 
-def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path, width: float) -> None:
+def _write(encoder: nn.Module, state: dict[str, Any], out: Path, state_path: Path, metadata: dict[str, str]) -> None:
     aside = state_path.with_suffix(".part")
     torch.save(state, aside)
     os.replace(aside, state_path)
     tensors = {f"audio_encoder.{n}": t.contiguous() for n, t in encoder.state_dict().items() if t.is_floating_point()}
     aside = out.with_suffix(".part")
-    save_file(tensors, str(aside), metadata={"lead_columns": str(LEAD_COLUMNS), "width": str(width)})
+    save_file(tensors, str(aside), metadata=metadata)
     os.replace(aside, out)
 
 
@@ -157,8 +157,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--face-width", type=float, default=0.25, help="width of the face it is merged with")
+    parser.add_argument(
+        "--lead-columns",
+        type=int,
+        default=LEAD_COLUMNS,
+        help=f"how many of a window's {WINDOW_COLUMNS} lie before its frame; one more is 12.5 ms less (%(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    corpus, held_out = EarCorpus(arguments.corpus, LEAD_COLUMNS), EarCorpus(arguments.held_out, LEAD_COLUMNS)
+    corpus, held_out = (EarCorpus(path, arguments.lead_columns) for path in (arguments.corpus, arguments.held_out))
     train(corpus, held_out, arguments.out, arguments.steps, arguments.width, arguments.face_width)
