@@ -31,6 +31,8 @@ class GeneratorInfo:
     """SPDX name, or the terms in a word."""
     ear_width: float = 0.0
     """The audio encoder's own width multiplier; 0 where it is ``width``."""
+    scaling: str = "area"
+    """How its face crops are scaled down: "area" averages, "linear" takes the four nearest pixels, as published."""
 
     def build(self) -> Generator:
         """A generator of this architecture, in eval mode, untrained."""
@@ -83,6 +85,7 @@ def _info(path: Path, metadata: Mapping[str, Any]) -> GeneratorInfo:
             colour={"rgb": "rgb", "bgr": "bgr"}[metadata["colour"]],
             licence=str(metadata["licence"]),
             ear_width=float(metadata.get("ear_width", 0.0)),
+            scaling={"area": "area", "linear": "linear"}[metadata.get("scaling", "area")],
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(
