@@ -50,6 +50,8 @@ class Checkpoint:
     """Module and function, file -> what it holds; raises CheckpointError where that cannot be used."""
     origin: str
     """The authors' own page."""
+    draws: bool = True
+    """Whether the engine can be started with it; False for what is of use in training only."""
 
     def check(self, path: Path) -> str:
         """What a file of this checkpoint holds, read whole and strictly.
@@ -80,6 +82,7 @@ def _wav2lip(
         files=(PublishedFile(file, megabytes, tuple(HubFile(*source) for source in sources), sha256),),
         checker=("models.wav2lip.published", "check"),
         origin="github.com/Rudrabha/Wav2Lip",
+        draws=name in ("wav2lip", "wav2lip-gan"),
     )
 
 

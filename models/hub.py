@@ -56,7 +56,9 @@ def download(wanted: HubFile, folder: Path) -> Download:
         return Download(copied(Path(cached), folder), None)
     url = huggingface_hub.hf_hub_url(wanted.repo, wanted.path, revision=wanted.revision)
     # Lengths and ranges count the file's own bytes.
-    headers = huggingface_hub.utils.build_hf_headers(library_name="visavis") | {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity"}
+    if token := huggingface_hub.get_token():
+        headers["Authorization"] = f"Bearer {token}"
     try:
         facts = huggingface_hub.get_hf_file_metadata(url)
         etag = facts.etag or "unversioned"
@@ -108,6 +110,6 @@ def _make_room(part: Path, size_bytes: int | None, wanted: HubFile) -> None:
     free = shutil.disk_usage(part.parent).free
     if missing > free:
         raise DownloadError(
-            f"{wanted} needs {missing / 1e6:.0f} MB more, and {part.parent} has {free / 1e6:.0f} MB free; make room, or "
-            "name another folder in VISAVIS_MODELS."
+            f"{wanted} needs {missing / 1e6:.0f} MB more, and {part.parent} has {free / 1e6:.0f} MB free; make room, "
+            "or name another folder in VISAVIS_MODELS."
         )
