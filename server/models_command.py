@@ -129,10 +129,12 @@ def _verify_one(store: Store, name: str) -> None:
             f"There is neither a checkpoint '{name}' nor such a file; choose one of: {', '.join(CHECKPOINTS)}."
         )
     digest = sha256_of(path)
-    published = [c for c in CHECKPOINTS.values() if digest in (file.sha256 for file in c.files)]
-    contents = (published or [CHECKPOINTS["wav2lip"]])[0].check(path)
+    known = [(checkpoint, file) for checkpoint in CHECKPOINTS.values() for file in checkpoint.files]
+    published = next((c.name for c, file in known if file.sha256 == digest), None)
+    meant = next((c for c, file in known if path.name == file.name), CHECKPOINTS["wav2lip"])
+    contents = (CHECKPOINTS[published] if published else meant).check(path)
     print(
-        f"ok   {path}: {contents}, sha256 {digest}, {'published as ' + published[0].name if published else 'unknown'}"
+        f"ok   {path}: {contents}, sha256 {digest}, {f'published as {published}' if published else 'not a known one'}"
     )
 
 

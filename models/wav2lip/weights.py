@@ -50,8 +50,11 @@ def save_generator(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
-    save_file(tensors, aside, metadata={key: str(value) for key, value in asdict(info).items()})
-    aside.replace(path)
+    try:
+        save_file(tensors, aside, metadata={key: str(value) for key, value in asdict(info).items()})
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def load_generator(path: Path) -> tuple[Generator, GeneratorInfo]:
