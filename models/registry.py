@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.engine import Engine
 from models.errors import VisavisError
+from models.store import located
 
 _LOADERS: dict[str, tuple[str, str]] = {
     "wav2lip": ("models.wav2lip.engine", "load_engine"),
@@ -23,7 +24,9 @@ def engine_names() -> tuple[str, ...]:
 
 
 def load_engine(name: str, weights: Path | None = None) -> Engine:
-    """Import and build an engine; ``weights`` None takes the shipped ones.
+    """Import and build an engine.
+
+    ``weights`` are a file, or a pulled checkpoint's name; None takes the shipped ones.
 
     Raises:
         VisavisError: no engine of that name.
@@ -33,4 +36,4 @@ def load_engine(name: str, weights: Path | None = None) -> Engine:
         raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")
     module, function = _LOADERS[name]
     loader: Callable[[Path | None], Engine] = getattr(import_module(module), function)
-    return loader(weights)
+    return loader(located(weights))

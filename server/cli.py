@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import bench, render, train
+from server import bench, models_command, render, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
     _add_loadtest(load)
 
+    models_command.add_arguments(commands.add_parser("models", help="published checkpoints, and weights for elsewhere"))
     train.add_arguments(commands.add_parser("train", help="draw a corpus, train weights of your own"))
     bench.add_arguments(commands.add_parser("bench", help="how good and how fast the parts are, in figures"))
     return parser

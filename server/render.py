@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="MP4 file to write")
     parser.add_argument("--avatar", default="ada", help="avatar to draw (default: %(default)s)")
     parser.add_argument("--engine", default="wav2lip", choices=engine_names(), help="default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="safetensors file instead of the shipped weights")
+    parser.add_argument("--weights", type=Path, help="file or pulled checkpoint instead of the shipped weights")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

@@ -22,8 +22,9 @@ from models.wav2lip.network import Generator
 from models.wav2lip.packing import Packing, Rows
 from models.wav2lip.painter import Painter
 from models.wav2lip.pixels import scaled_crop
+from models.wav2lip.published import load_weights
 from models.wav2lip.region import Cutout
-from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
+from models.wav2lip.weights import ASSET, GeneratorInfo
 from models.wav2lip.windows import WINDOW_COLUMNS
 
 _PREPARE_BATCH = 4
@@ -88,7 +89,7 @@ class Wav2LipEngine:
         prepared: PreparedAvatar | None = None
         for first in range(0, len(avatar), _PREPARE_BATCH):
             indices = range(first, min(first + _PREPARE_BATCH, len(avatar)))
-            crops = np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in indices])
+            crops = np.stack([scaled_crop(avatar.crop_rgb(i), size, self.info.scaling) for i in indices])
             if self.info.colour == "bgr":
                 crops = np.ascontiguousarray(crops[..., ::-1])
             pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)
@@ -161,12 +162,12 @@ class Wav2LipEngine:
 
 
 def load_engine(weights: Path | None, dtype: torch.dtype | None = None) -> Wav2LipEngine:
-    """The engine with a file of weights; None takes the shipped ones.
+    """The engine with a file of weights, our own or published; None takes the shipped ones.
 
     Raises:
         CheckpointError: the file is missing, damaged or of another architecture.
     """
-    generator, info = load_generator(weights or ASSET)
+    generator, info = load_weights(weights or ASSET)
     return Wav2LipEngine(generator, info, dtype)
 
 

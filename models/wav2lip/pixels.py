@@ -1,7 +1,7 @@
 """The published pipeline's way from a video frame into the generator and back, to the pixel.
 
 Facts of the method (Wav2Lip, ACM Multimedia 2020): bilinear scaling of the face box to 96x96, the lower half
-hidden, pictures in OpenCV's BGR, the drawn box written over the frame without blending. Our own engine takes
+hidden, pictures in OpenCV's BGR, the drawn box written over the frame without blending. The live engine takes
 ``scaled_crop`` in and ``models.face.compositor`` out instead.
 """
 
@@ -20,9 +20,10 @@ def crop_face(frame: Picture, box: NDArray[np.int64], size: int = 96) -> Picture
     return np.asarray(cv2.resize(frame[y0:y1, x0:x1], (size, size)), dtype=np.uint8)
 
 
-def scaled_crop(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A face box scaled to what our own networks take, (size, size, 3); shrinking averages."""
-    method = cv2.INTER_AREA if crop.shape[0] > size else cv2.INTER_LINEAR
+def scaled_crop(crop: NDArray[np.uint8], size: int, scaling: str = "area") -> NDArray[np.uint8]:
+    """A face box scaled to what a network takes, (size, size, 3); ``scaling`` is ``GeneratorInfo``'s."""
+    averages = scaling == "area" and crop.shape[0] > size
+    method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(crop, (size, size), interpolation=method), dtype=np.uint8)
 
 

@@ -31,6 +31,8 @@ class GeneratorInfo:
     """SPDX name, or the terms in a word."""
     ear_width: float = 0.0
     """The audio encoder's own width multiplier; 0 where it is ``width``."""
+    scaling: str = "area"
+    """How its face crops are scaled down: "area" averages, "linear" takes the four nearest pixels, as published."""
 
     def build(self) -> Generator:
         """A generator of this architecture, in eval mode, untrained."""
@@ -48,8 +50,11 @@ def save_generator(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
-    save_file(tensors, aside, metadata={key: str(value) for key, value in asdict(info).items()})
-    aside.replace(path)
+    try:
+        save_file(tensors, aside, metadata={key: str(value) for key, value in asdict(info).items()})
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def load_generator(path: Path) -> tuple[Generator, GeneratorInfo]:
@@ -83,6 +88,7 @@ def _info(path: Path, metadata: Mapping[str, Any]) -> GeneratorInfo:
             colour={"rgb": "rgb", "bgr": "bgr"}[metadata["colour"]],
             licence=str(metadata["licence"]),
             ear_width=float(metadata.get("ear_width", 0.0)),
+            scaling={"area": "area", "linear": "linear"}[metadata.get("scaling", "area")],
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(
