@@ -80,19 +80,16 @@ def run_wav2lip(args: argparse.Namespace) -> int:
     """Measure and print; errors are raised as VisavisError."""
     if args.threads < 1 or not 0 < args.seconds <= _MAX_SECONDS:
         raise VisavisError(f"--threads takes 1 or more, --seconds a length up to {_MAX_SECONDS:g}.")
-    import torch
-
     from models.wav2lip import speed
     from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 
-    torch.set_num_threads(args.threads)
     avatar = _avatar(args.avatar)
     if args.published_size:
         info = GeneratorInfo(width=1, size=96, lead_columns=0, colour="bgr", licence="none: random")
         generator = speed.synthetic(info)
     else:
         generator, info = load_generator(args.weights or ASSET)
-    measured = speed.measure(generator, info, avatar, args.seconds)
+    measured = speed.measure(generator, info, avatar, args.threads, args.seconds)
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{speed.table(measured)}\nload average: {load}")
     _write_json(args.json, {**asdict(measured), "times_faster": measured.times_faster, "load_average": os.getloadavg()})

@@ -56,8 +56,11 @@ def synthetic(info: GeneratorInfo, seed: int = 1) -> Generator:
     return generator.eval()
 
 
-def measure(generator: Generator, info: GeneratorInfo, avatar: Avatar, seconds: float = 20.0) -> Speed:
-    """Time both networks in turn for about ``seconds`` with the threads that PyTorch is set to."""
+def measure(
+    generator: Generator, info: GeneratorInfo, avatar: Avatar, threads: int = 1, seconds: float = 20.0
+) -> Speed:
+    """Time both networks in turn for about ``seconds``. PyTorch stays set to ``threads``."""
+    torch.set_num_threads(threads)
     engine = Wav2LipEngine(generator, info)
     prepared = engine.prepare(avatar)
     rng = np.random.default_rng(0)
