@@ -68,7 +68,8 @@ class Square:
         """Its corners clockwise from the upper left, (4, 2); upright unless ``turned`` with the face."""
         unit = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)
         c, s = (cos(self.angle_rad), sin(self.angle_rad)) if turned else (1.0, 0.0)
-        return (self.center + self.size_px / 2 * unit @ np.array(((c, s), (-s, c)))).astype(np.float32)
+        turned_unit = unit @ np.array(((c, s), (-s, c)))
+        return np.asarray(self.center + self.size_px / 2 * turned_unit, np.float32)
 
     def matrix(self, side_px: int = CROP_PX, turn: bool = True) -> Matrix:
         """Affine from the picture's pixels to a crop's of this side, (3, 3); ``turn`` sets the face upright."""

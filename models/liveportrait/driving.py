@@ -38,15 +38,15 @@ def _mask(entries: dict[int, Sequence[int]]) -> Tensor:
 
 _XYZ = (0, 1, 2)
 EXPRESSION = _mask(
-    {k: _XYZ for k in (1, 2, 6, *range(11, 21))} | {3: (1,), 4: (1,), 5: (2,), 8: (2,), 9: (1, 2)},
+    dict.fromkeys((1, 2, 6, *range(11, 21)), _XYZ) | {3: (1,), 4: (1,), 5: (2,), 8: (2,), 9: (1, 2)},
 )
 """(21, 3): the offsets that are a face's expression. The others also tell whose face it is."""
 _REGIONS = {
     "all": EXPRESSION,
     "exp": EXPRESSION,
     "pose": _mask({}),
-    "lip": _mask({k: _XYZ for k in LIP_KEYPOINTS}),
-    "eyes": _mask({k: _XYZ for k in EYE_KEYPOINTS}),
+    "lip": _mask(dict.fromkeys(LIP_KEYPOINTS, _XYZ)),
+    "eyes": _mask(dict.fromkeys(EYE_KEYPOINTS, _XYZ)),
 }
 
 
@@ -244,9 +244,7 @@ def refined(
     return source.x + (x - source.x) * settings.driving_multiplier
 
 
-def _retargeted(
-    source: SourceFace, frame: DrivingFrame, settings: Settings, retargeting: Retargeting
-) -> list[Tensor]:
+def _retargeted(source: SourceFace, frame: DrivingFrame, settings: Settings, retargeting: Retargeting) -> list[Tensor]:
     offsets = []
     if settings.eye_retargeting:
         if source.eyes is None or frame.eyes is None:

@@ -31,7 +31,7 @@ def rotation_matrix(angles_deg: Tensor) -> Tensor:
     one, zero = torch.ones_like(x), torch.zeros_like(x)
 
     def matrix(*entries: Tensor) -> Tensor:
-        return torch.stack(entries, dim=1).unflatten(1, (3, 3))
+        return torch.stack(entries, dim=1).view(-1, 3, 3)
 
     about_x = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
     about_y = matrix(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())

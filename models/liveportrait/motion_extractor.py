@@ -48,7 +48,8 @@ class GlobalResponseNorm(nn.Module):
         """(n, h, w, c) -> the same shape."""
         strength = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
         share = strength / (strength.mean(dim=-1, keepdim=True) + _EPS)
-        return self.gamma * (x * share) + self.beta + x
+        y: Tensor = self.gamma * (x * share) + self.beta + x
+        return y
 
 
 class Block(nn.Module):
@@ -115,7 +116,7 @@ class MotionExtractor(nn.Module):
         return Head(
             scale=heads["scale"],
             rotation=rotation_matrix(angles_deg),
-            exp=heads["exp"].unflatten(1, (KEYPOINTS, 3)),
+            exp=heads["exp"].view(-1, KEYPOINTS, 3),
             t=heads["t"],
-            kp=heads["kp"].unflatten(1, (KEYPOINTS, 3)),
+            kp=heads["kp"].view(-1, KEYPOINTS, 3),
         )

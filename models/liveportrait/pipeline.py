@@ -114,7 +114,8 @@ class Pipeline:
     def draw(self, source: Source, x: Tensor) -> Picture:
         """The source's crop with its keypoints at ``x`` (1, 21, 3): (512, 512, 3) RGB."""
         warped = self.networks.warping(source.volume, source.face.x, x)
-        return to_pictures(self.networks.generator(warped))[0]
+        drawn: Picture = to_pictures(self.networks.generator(warped))[0]
+        return drawn
 
     def driver(self, source: Source, template: MotionTemplate) -> Driver:
         """Keypoints of a source for the frames of a template."""

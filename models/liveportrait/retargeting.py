@@ -39,9 +39,10 @@ class Retargeting(nn.Module):
     def stitch(self, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
         """Driving keypoints moved so that shoulders stay where the source has them: (n, 21, 3)."""
         moved = self.stitching(torch.cat((kp_source.flatten(1), kp_driving.flatten(1)), dim=1))
-        offset = moved[:, : 3 * KEYPOINTS].unflatten(1, (KEYPOINTS, 3))
+        offset = moved[:, : 3 * KEYPOINTS].view(-1, KEYPOINTS, 3)
         shift = torch.nn.functional.pad(moved[:, 3 * KEYPOINTS :], (0, 1))  # in x and y
-        return kp_driving + offset + shift[:, None]
+        stitched: Tensor = kp_driving + offset + shift[:, None]
+        return stitched
 
     def eye_offset(self, kp_source: Tensor, ratios: Tensor) -> Tensor:
         """Keypoint offsets that open the source's eyes as far as told.
@@ -50,8 +51,8 @@ class Retargeting(nn.Module):
             kp_source: (n, 21, 3).
             ratios: (n, 3): the source's left and right eye, and the eye to come (see ``landmarks``).
         """
-        return self.eyes(torch.cat((kp_source.flatten(1), ratios), dim=1)).unflatten(1, (KEYPOINTS, 3))  # type: ignore[no-any-return]
+        return self.eyes(torch.cat((kp_source.flatten(1), ratios), dim=1)).view(-1, KEYPOINTS, 3)  # type: ignore[no-any-return]
 
     def lip_offset(self, kp_source: Tensor, ratios: Tensor) -> Tensor:
         """Keypoint offsets that open the source's lips as far as told; ratios (n, 2): the source's, and the lips'."""
-        return self.lips(torch.cat((kp_source.flatten(1), ratios), dim=1)).unflatten(1, (KEYPOINTS, 3))  # type: ignore[no-any-return]
+        return self.lips(torch.cat((kp_source.flatten(1), ratios), dim=1)).view(-1, KEYPOINTS, 3)  # type: ignore[no-any-return]

@@ -69,8 +69,8 @@ class MotionTemplate:
     ) -> "MotionTemplate":
         """The motion of heads seen in a clip; their canonical keypoints, which are the person's, are left out."""
         motion = Motion(heads.scale, heads.rotation, heads.exp, heads.t)
-        ratios = [None if ratio is None else torch.from_numpy(ratio) for ratio in (eyes, lips)]
-        return cls(motion, fps, *ratios)
+        tensors = [None if ratio is None else torch.from_numpy(ratio) for ratio in (eyes, lips)]
+        return cls(motion, fps, eyes=tensors[0], lips=tensors[1])
 
     @classmethod
     def of_arrays(cls, arrays: Arrays, fps: float, title: str = "", source: str = "", licence: str = "") -> Self:
@@ -150,7 +150,7 @@ def save_template(path: Path, template: MotionTemplate) -> None:
     aside = path.with_suffix(".part")
     try:
         with aside.open("wb") as file:
-            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
+            np.savez_compressed(file, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

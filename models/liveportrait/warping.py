@@ -54,9 +54,11 @@ class _Encoder(nn.Module):
         return features
 
 
-class _Decoder(nn.Module):
+class HourglassDecoder(nn.Module):
+    """Back up: each level gets the encoder's feature of its size beside it."""
+
     def __init__(self, channels: list[int]) -> None:
-        """``channels``: the encoder's, of which the outermost becomes ``_LEVELS`` levels' last skip."""
+        """``channels``: the encoder's, from its input on."""
         super().__init__()
         inputs, blocks = channels[-1], []
         for skip, outputs in zip(channels[-2::-1], [*channels[-2:0:-1], channels[1] // 2], strict=True):
@@ -68,6 +70,7 @@ class _Decoder(nn.Module):
         self.norm = nn.BatchNorm3d(inputs)
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        """The encoder's features, outermost first -> (n, innermost level's half + input channels, d, h, w)."""
         x, *skips = reversed(features)
         for block, skip in zip(self.up_blocks, skips, strict=True):
             x = functional.relu(block(functional.interpolate(x, scale_factor=(1, 2, 2))))
@@ -82,7 +85,7 @@ class Hourglass(nn.Module):
         super().__init__()
         channels = [_HOURGLASS_INPUTS, *(scaled(64 << level, width) for level in range(_LEVELS))]
         self.encoder = _Encoder(channels)
-        self.decoder = _Decoder(channels)
+        self.decoder = HourglassDecoder(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 110, d, h, w), sides a multiple of 32 -> (n, 142 at width 1, d, h, w)."""
@@ -131,7 +134,9 @@ class DenseMotionNetwork(nn.Module):
         n, count = motions.shape[:2]
         compressed = functional.relu(self.norm(self.compress(feature)))
         repeated = compressed[:, None].expand(-1, count, -1, -1, -1, -1).flatten(0, 1)
-        warped = sample_volume(repeated, motions.flatten(0, 1).to(repeated.dtype)).unflatten(0, (n, count))
+        warped = sample_volume(repeated, motions.flatten(0, 1).to(repeated.dtype)).view(
+            n, count, _COMPRESSED, *grid.shape[:3]
+        )
         heat = gaussians(kp_driving, grid) - gaussians(kp_source, grid)
         heat = torch.cat((torch.zeros_like(heat[:, :1]), heat), dim=1).to(warped.dtype)
         return torch.cat((heat[:, :, None], warped), dim=2).flatten(1, 2)
