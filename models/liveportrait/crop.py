@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from models.liveportrait.landmarks import Points, axis_points
+from models.liveportrait.pixels import Picture
 
-Picture = NDArray[np.uint8]
 Matrix = NDArray[np.float32]
 
 CROP_PX = 512

@@ -8,26 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.liveportrait.crop import FaceCrop, Picture, cut, paste, paste_mask, place_mask, source_square
+from models.liveportrait.crop import FaceCrop, cut, paste, paste_mask, place_mask, source_square
 from models.liveportrait.driving import Driver, DrivingFrame, SourceFace, VideoDriver
 from models.liveportrait.keypoints import Head
 from models.liveportrait.landmarks import Points, eye_ratios, lip_ratios
+from models.liveportrait.pixels import Picture, to_input, to_pictures
 from models.liveportrait.settings import Settings
+from models.liveportrait.source_cache import SourceCache
 from models.liveportrait.template import MotionTemplate
 from models.liveportrait.weights import Networks
 
 _MOTION_BATCH = 8
-
-
-def to_input(pictures: Picture) -> Tensor:
-    """RGB pictures (n, h, w, 3) -> (n, 3, h, w) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-
-
-def to_pictures(drawn: Tensor) -> Picture:
-    """(n, 3, h, w) in [0, 1] -> RGB pictures (n, h, w, 3), truncated as published."""
-    pixels = (drawn.float() * 255).clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -57,9 +48,11 @@ class Pipeline:
     Networks may be folded (``fold.fold``) and of any width; S and everything about keypoints stay float32.
     """
 
-    def __init__(self, networks: Networks, settings: Settings | None = None) -> None:
+    def __init__(self, networks: Networks, settings: Settings | None = None, cache: SourceCache | None = None) -> None:
+        """``cache``: where to keep what F and M say of sources."""
         self.networks = networks
         self.settings = settings or Settings()
+        self._look = networks.look if cache is None else cache.look
 
     def source(self, picture: Picture, landmarks: Points) -> Source:
         """Cut out, look at and encode a face: F and M once each.
@@ -82,9 +75,8 @@ class Pipeline:
             landmarks: 203, in any pixels; needed only to retarget eyes and lips.
             place: the picture and where in it the crop lies, to paste back.
         """
-        x = to_input(face[None])
-        volume = self.networks.appearance(x)
-        source = SourceFace.of(self.networks.motion(x), landmarks)
+        volume, head = self._look(face)
+        source = SourceFace.of(head, landmarks)
         if place is None or not self.settings.pasteback:
             return Source(source, volume)
         picture, crop = place

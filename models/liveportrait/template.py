@@ -31,7 +31,8 @@ from models.liveportrait.layers import KEYPOINTS
 FORMAT = "visavis motion template"
 VERSION = 1
 MAX_FRAMES = 100_000
-"""Over an hour; more is refused before it is read."""
+MAX_BYTES = 256 << 20
+"""What is longer or larger than this is refused before it is read; both are over an hour."""
 SHAPES: dict[str, tuple[int, ...]] = {
     "scale": (1,),
     "R": (3, 3),
@@ -42,6 +43,8 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 """Of one frame."""
 OPTIONAL = frozenset({"eyes", "lips"})
+_NOT_TURNED = 0.01
+"""A rotation's rows are of length one and at right angles, up to this."""
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -128,6 +131,9 @@ def checked(arrays: Arrays, fps: float) -> None:
             raise MediaError(_unfit(f"has values in {name} that are no numbers"))
     if (arrays["scale"] <= 0).any():
         raise MediaError(_unfit("has scales that are not positive"))
+    turned = arrays["R"] @ arrays["R"].transpose(0, 2, 1)
+    if np.abs(turned - np.eye(3)).max() > _NOT_TURNED:
+        raise MediaError(_unfit("has rotations that are none"))
 
 
 def _unfit(reason: str) -> str:
@@ -165,9 +171,12 @@ def load_template(path: Path) -> MotionTemplate:
     if not path.is_file():
         raise MediaError(f"There is no motion template {path.stem}; make one with: visavis motion extract CLIP NAME.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            meta = json.loads(str(file["meta"]))
-            arrays = {name: file[name] for name in file.files if name != "meta"}
+        with path.open("rb") as file:
+            if sum(part.file_size for part in zipfile.ZipFile(file).infolist()) > MAX_BYTES:
+                raise ValueError("it would fill the memory")
+            with np.load(file, allow_pickle=False) as members:
+                meta = json.loads(str(members["meta"]))
+                arrays = {name: members[name] for name in members.files if name != "meta"}
         known = meta["format"] == FORMAT and meta["version"] == VERSION
         fps, checksum = float(meta["fps"]), str(meta["sha256"])
         title, source, licence = (str(meta[name]) for name in ("title", "source", "licence"))

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from models.errors import CheckpointError
 from models.liveportrait.appearance import AppearanceExtractor
 from models.liveportrait.generator import SpadeGenerator
+from models.liveportrait.keypoints import Head
 from models.liveportrait.motion_extractor import MotionExtractor
+from models.liveportrait.pixels import Picture, to_input
 from models.liveportrait.retargeting import Retargeting
 from models.liveportrait.warping import WarpingModule
 
@@ -84,6 +86,12 @@ class Networks:
     def modules(self) -> tuple[nn.Module, ...]:
         """All five, in the order of ``FILES``."""
         return self.appearance, self.motion, self.warping, self.generator, self.retargeting
+
+    @torch.inference_mode()
+    def look(self, face: Picture) -> tuple[Tensor, Head]:
+        """F's feature volume and M's head of one face crop, RGB (side, side, 3)."""
+        x = to_input(face[None])
+        return self.appearance(x), self.motion(x)
 
 
 def load_networks(folder: Path) -> Networks:

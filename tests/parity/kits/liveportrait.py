@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from models.liveportrait import crop, driving, keypoints, landmarks
 from models.liveportrait.appearance import AppearanceExtractor
 from models.liveportrait.generator import SpadeGenerator
-from models.liveportrait.keypoints import Motion
+from models.liveportrait.keypoints import Head, Motion
 from models.liveportrait.motion_extractor import MotionExtractor
-from models.liveportrait.pipeline import Pipeline, Source, to_input, to_pictures
+from models.liveportrait.pipeline import Pipeline
+from models.liveportrait.pixels import to_input, to_pictures
 from models.liveportrait.ranges import MotionRanges, motion_ranges
 from models.liveportrait.retargeting import Retargeting
 from models.liveportrait.settings import Settings
@@ -41,6 +42,7 @@ class Kit:
 
     def __init__(self, goldens: GoldenFolder) -> None:
         self.goldens = goldens
+        self._heads: dict[bytes, Head] = {}
 
     def array(self, stem: str, name: str) -> np.ndarray:
         """An input that another file holds."""
@@ -95,6 +97,13 @@ class Kit:
         module = Retargeting()
         module.load_state_dict(retargeting_state(published), strict=True)
         return module.eval().requires_grad_(False)
+
+    def head(self, face: np.ndarray) -> Head:
+        """M on one face crop; many cases ask for the same."""
+        key = face.tobytes()
+        if key not in self._heads:
+            self._heads[key] = self.motion(to_input(face[None]))
+        return self._heads[key]
 
     def pipeline(self, settings: Settings) -> Pipeline:
         networks = (self.appearance, self.motion, self.warping, self.generator, self.retargeting)
@@ -290,15 +299,12 @@ def check_ranges(_kit: Kit, file: GoldenFile) -> None:
         file.check(field.name, getattr(motion_ranges(), field.name), absolute=0)
 
 
-def _template(kit: Kit, pipeline: Pipeline, file: GoldenFile) -> MotionTemplate:
-    return pipeline.template(kit.array("M", "driving_u8"), 25, file.input("driving_lmk203"))
-
-
 def check_pipeline(kit: Kit, file: GoldenFile) -> None:
     for name in ("driving_u8_is", "photo_is", "M_c2o"):
         file.input(name)
-    template = _template(kit, kit.pipeline(Settings()), file)
-    heads = kit.pipeline(Settings()).heads(kit.array("M", "driving_u8"))
+    heads = Head.cat([kit.head(face) for face in kit.array("M", "driving_u8")])
+    points = file.input("driving_lmk203")
+    template = MotionTemplate.of_heads(heads, 25, landmarks.eye_ratios(points), landmarks.lip_ratios(points))
     made = {"scale": heads.scale, "R": heads.rotation, "exp": heads.exp, "t": heads.t, "kp": heads.kp}
     made |= {"x_s": heads.keypoints(), "c_eyes": template.eyes, "c_lip": template.lips}
     for name, array in made.items():
@@ -307,7 +313,7 @@ def check_pipeline(kit: Kit, file: GoldenFile) -> None:
         settings = settings_of(flags)
         played = template.still() if flags["driving"] == "first frame only" else template
         video = flags["source"].startswith("video")
-        sources, drawn = (_video if video else _picture)(kit, kit.pipeline(settings), file, played)
+        sources, drawn = (_video if video else _picture)(kit, settings, file, played)
         file.check(f"{case}/x_s", torch.cat(sources), absolute=KEYPOINTS)
         file.check(f"{case}/x_d", torch.cat(drawn), absolute=KEYPOINTS)
 
@@ -320,38 +326,34 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 
 
 def _picture(
-    _kit: Kit, pipeline: Pipeline, file: GoldenFile, template: MotionTemplate
+    kit: Kit, settings: Settings, file: GoldenFile, template: MotionTemplate
 ) -> tuple[list[Tensor], list[Tensor]]:
-    source = _source(pipeline, file.input("crop_256_u8"), file.input("source_lmk203"))
-    driver = pipeline.driver(source, template)
+    source = driving.SourceFace.of(kit.head(file.input("crop_256_u8")), file.input("source_lmk203"))
+    still = len(template) == 1
+    driver = driving.Driver(source, template.motion[0], settings, kit.retargeting, still)
     drawn = [driver.step(frame) for frame in template.frames()]
-    return [source.face.x] * len(drawn), drawn
+    return [source.x] * len(drawn), drawn
 
 
 def _video(
-    kit: Kit, pipeline: Pipeline, file: GoldenFile, template: MotionTemplate
+    kit: Kit, settings: Settings, file: GoldenFile, template: MotionTemplate
 ) -> tuple[list[Tensor], list[Tensor]]:
     points = kit.array("crop", "lmk203")
     sources = []
     for i, picture in enumerate(file.input("video_crop256_u8")):
         square = crop.source_square(points + i)
-        sources.append(_source(pipeline, picture, crop.move_points(points + i, square.matrix()) / 2))
-    driver = pipeline.video_driver(sources, template)
+        moved = crop.move_points(points + i, square.matrix()) / 2
+        sources.append(driving.SourceFace.of(kit.head(picture), moved))
+    driver = driving.VideoDriver(sources, template.motion, settings, kit.retargeting)
     frames = list(template.frames()) if len(template) > 1 else [template.frame(0)] * len(driver)
-    return [source.face.x for source in sources], [driver.step(i, frames[i]) for i in range(len(driver))]
-
-
-def _source(pipeline: Pipeline, face: np.ndarray, points: np.ndarray) -> Source:
-    """A source without its feature volume, which keypoints do not need."""
-    head = pipeline.heads(face[None])
-    return Source(driving.SourceFace.of(head, points), torch.empty(0))
+    return [source.x for source in sources], [driver.step(i, frames[i]) for i in range(len(driver))]
 
 
 def check_step(kit: Kit, file: GoldenFile) -> None:
     pipeline = kit.pipeline(Settings())
     others = kit.goldens.open("pipeline")
     source = pipeline.source_of_crop(others.input("crop_256_u8"), others.input("source_lmk203"))
-    template = _template(kit, pipeline, others)
+    template = pipeline.template(kit.array("M", "driving_u8"), 25, others.input("driving_lmk203"))
     driver = pipeline.driver(source, template)
     first, x = (driver.step(template.frame(i)) for i in range(2))
     file.check("x_s", source.face.x, absolute=KEYPOINTS)

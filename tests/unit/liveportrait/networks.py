@@ -1,8 +1,10 @@
 """Small networks with synthetic weights, and faces for them."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from models.liveportrait.weights import FILES, Architecture, Networks
 from tests.parity.fill import fill, unit
@@ -24,7 +26,7 @@ def small_networks() -> Networks:
             scale = next((s for name, s in scales.items() if f".{name}." in key), 1.0)
             scale = 0.05 if stem.startswith("stitching") and tensor.shape[0] in (63, 65) else scale
             entries.append([key, list(tensor.shape), str(tensor.dtype), scale])
-        filled = {key: value for key, value in fill(entries, 5).items()}
+        filled = fill(entries, 5)
         if "detector.fc_scale.bias" in filled:
             filled["detector.fc_scale.bias"] += 1.3
         module.load_state_dict(filled)
@@ -45,3 +47,20 @@ def points(seed: int = 1, center: float = FACE_PX / 2, size: float = FACE_PX / 4
     lmk[:48, 1] -= size
     lmk[48:, 1] += size / 2
     return lmk.astype(np.float32)
+
+
+def write_published(folder: Path) -> Path:
+    """The small networks as the published files are laid out."""
+    names = {"retarget_shoulder": "stitching", "retarget_mouth": "lips", "retarget_eye": "eyes"}
+    for place in ("base_models", "retargeting_models"):
+        (folder / place).mkdir(parents=True)
+    for stem, module in zip(FILES, small_networks().modules(), strict=True):
+        if not stem.startswith("stitching"):
+            torch.save(module.state_dict(), folder / "base_models" / f"{stem}.pth")
+            continue
+        parts = {
+            published: {f"module.{key}": tensor for key, tensor in getattr(module, name).state_dict().items()}
+            for published, name in names.items()
+        }
+        torch.save(parts | {"unread": {"a": torch.zeros(2)}}, folder / "retargeting_models" / f"{stem}.pth")
+    return folder

@@ -6,7 +6,7 @@ from torch import nn
 
 from models.liveportrait.fold import RepeatedConv2d, fold
 from models.liveportrait.generator import SpectralConv2d
-from models.liveportrait.pipeline import to_input
+from models.liveportrait.pixels import to_input
 from tests.unit.liveportrait.networks import faces, small_networks
 
 
