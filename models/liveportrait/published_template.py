@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.errors import MediaError
 from models.liveportrait.template import MAX_BYTES, MAX_FRAMES, SHAPES, MotionTemplate
 
-_FLOATS = {"f4": np.dtype("<f4"), "f8": np.dtype("<f8")}
+_FLOATS: dict[str, np.dtype[Any]] = {"f4": np.dtype("<f4"), "f8": np.dtype("<f8")}
 _LICENCE = "MIT (KwaiVGI/LivePortrait), unless its maker says otherwise"
 
 

@@ -2,7 +2,7 @@
 
 On disk one ``.npz``, format version 1::
 
-    meta      JSON text: format, version, fps, title, source, licence, sha256 of all arrays
+    meta      JSON text: format, version, fps, title, source, licence, key, sha256 of all arrays
     scale     (n, 1)      R    (n, 3, 3)      exp   (n, 21, 3)      t    (n, 3)
     eyes      (n, 2), lips (n, 1): how far open, where the clip had landmarks
 
@@ -62,6 +62,8 @@ class MotionTemplate:
     title: str = ""
     source: str = ""
     licence: str = ""
+    key: str = ""
+    """Of the clip and the networks it was made with; equal keys, equal motion."""
 
     def __len__(self) -> int:
         return len(self.motion)
@@ -150,6 +152,7 @@ def save_template(path: Path, template: MotionTemplate) -> None:
         "title": template.title,
         "source": template.source,
         "licence": template.licence,
+        "key": template.key,
         "sha256": _checksum(arrays),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,12 +182,12 @@ def load_template(path: Path) -> MotionTemplate:
                 arrays = {name: members[name] for name in members.files if name != "meta"}
         known = meta["format"] == FORMAT and meta["version"] == VERSION
         fps, checksum = float(meta["fps"]), str(meta["sha256"])
-        title, source, licence = (str(meta[name]) for name in ("title", "source", "licence"))
+        title, source, licence, key = (str(meta[name]) for name in ("title", "source", "licence", "key"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise MediaError(f"The motion template {path.name} is damaged; make it again.") from error
     if not known:
         raise MediaError(f"The motion template {path.name} is not of version {VERSION}; make it again.")
-    template = MotionTemplate.of_arrays(arrays, fps, title, source, licence)
+    template = replace(MotionTemplate.of_arrays(arrays, fps, title, source, licence), key=key)
     if checksum != _checksum(arrays):
         raise MediaError(f"The motion template {path.name} was changed since it was made; make it again.")
     return template

@@ -34,10 +34,11 @@ FILES = (
     "spade_generator",
     "stitching_retargeting_module",
 )
+MOTION = FILES[1]
 _FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
 _SUFFIXES = (".safetensors", ".pth")
 _RETARGETING = {"retarget_shoulder": "stitching", "retarget_mouth": "lips", "retarget_eye": "eyes"}
-_FIRST_CHANNELS, _VOLUME_CHANNELS = 64, 32
+_FIRST_CHANNELS, _STEM_CHANNELS = 64, 96
 _DDP_PREFIX = "module."
 
 
@@ -100,7 +101,7 @@ def load_networks(folder: Path) -> Networks:
     Raises:
         CheckpointError: a file is missing, damaged, or of another architecture.
     """
-    states = [_read(_find(folder, stem)) for stem in FILES]
+    states = [_read(find(folder, stem)) for stem in FILES]
     try:
         architecture = Architecture.of_appearance(states[0])
     except (KeyError, IndexError) as error:
@@ -113,6 +114,21 @@ def load_networks(folder: Path) -> Networks:
         except RuntimeError as error:
             raise CheckpointError(f"{stem} in {folder} is of another architecture; fetch all five again.") from error
     return networks
+
+
+def load_motion_extractor(folder: Path) -> MotionExtractor:
+    """Read M alone, in eval mode and without gradients: all that making a motion template takes.
+
+    Raises:
+        CheckpointError: its file is missing, damaged, or of another architecture.
+    """
+    state = _read(find(folder, MOTION))
+    try:
+        extractor = MotionExtractor(state["detector.downsample_layers.0.0.weight"].shape[0] / _STEM_CHANNELS)
+        extractor.load_state_dict(state, strict=True)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{MOTION} in {folder} is of another architecture; fetch it again.") from error
+    return extractor.eval().requires_grad_(False)
 
 
 def retargeting_state(file: Mapping[str, Any]) -> State:
@@ -132,7 +148,12 @@ def retargeting_state(file: Mapping[str, Any]) -> State:
     return state
 
 
-def _find(folder: Path, stem: str) -> Path:
+def find(folder: Path, stem: str) -> Path:
+    """Where in a folder one of ``FILES`` lies.
+
+    Raises:
+        CheckpointError: nowhere.
+    """
     for place in _FOLDERS:
         for suffix in _SUFFIXES:
             path = folder / place / f"{stem}{suffix}"

@@ -9,7 +9,7 @@ import torch
 from models.liveportrait.weights import FILES, Architecture, Networks
 from tests.parity.fill import fill, unit
 
-SMALL = Architecture(width=1 / 8, depth=4)
+SMALL = Architecture(width=1 / 16, depth=4)
 FACE_PX = 128
 """Half the published side: all is convolution, so the drawn picture is 256 px."""
 
