@@ -115,7 +115,10 @@ class GoldenFile:
         The statistics are mean, standard deviation, norm and largest magnitude; of pictures, the first two.
         """
         value = _numpy(actual)
-        for golden in [golden for golden in self._arrays if re.split("[@#]", golden)[0] == name]:
+        goldens = [golden for golden in self._arrays if re.split("[@#]", golden)[0] == name]
+        if not goldens:
+            self._report.fail(f"{self._path.stem}/{name}", "is not in the goldens")
+        for golden in goldens:
             if golden.endswith("#stat"):
                 self._check_statistics(golden, value, absolute)
                 continue
