@@ -94,7 +94,10 @@ def test_a_crop_pasted_back_where_it_came_from_changes_little() -> None:
     assert crop.network_input().shape == (NETWORK_PX, NETWORK_PX, 3)
     mask = place_mask(paste_mask(), crop.to_picture, (512, 512))
     again = paste(crop.picture, coarse, mask, crop.to_picture)
-    assert np.abs(again.astype(int) - coarse).max() <= 2
+    changed = np.abs(again.astype(int) - coarse)
+    assert changed[mask == 1].max() <= 1
+    # At its very edge the crop is blended with what lies outside of it, which is black, at a sixteenth.
+    assert changed.max() <= 5
     black = paste(np.zeros_like(crop.picture), coarse, mask, crop.to_picture)
     assert (black[mask[..., 0] == 1] == 0).all()
     np.testing.assert_array_equal(black[mask == 0], coarse[mask == 0])
