@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import bench, models_command, render, train
+from server import bench, models_command, motion_command, render, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     offline = commands.add_parser("render", help="speak a sound file into a video file")
     render.add_arguments(offline)
     offline.set_defaults(run=render.run)
+
+    motion = commands.add_parser("motion", help="motion templates: from a clip, onto any avatar")
+    motion_command.add_arguments(motion)
 
     load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
     _add_loadtest(load)

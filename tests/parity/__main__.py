@@ -3,7 +3,7 @@
     python -m tests.parity DIR [--kit NAME] [--threads N]
 
 DIR holds goldens (``*.npz``), their ``seed.json`` and ``manifest.json``; or folders that do. A kit is found
-by the folder's name, by ``--kit``, or by the modules its manifest names. Prints a line an array with its
+by the folder's name, by ``--kit``, or by the modules or files its manifest names. Prints a line an array with its
 error and tolerance; exits with 1 if any is over its tolerance, missing, or not compared.
 """
 
@@ -30,9 +30,10 @@ def kit_of(folder: Path) -> str | None:
     for name in kit_names():
         if name in folder.resolve().name:
             return name
-    modules = json.loads((folder / "manifest.json").read_text()).get("modules", {})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    members = [*manifest.get("modules", ()), *manifest.get("files", ())]
     for name in kit_names():
-        if any(module.startswith(name) for module in modules):
+        if any(member.startswith(name) for member in members):
             return name
     return None
 

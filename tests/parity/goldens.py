@@ -1,6 +1,7 @@
 """Goldens on disk, and the report of how near our numbers come to them."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class GoldenFile:
         if name not in self._arrays:
             self._report.fail(label, "is not in the goldens")
             return
-        expected = self.input(name)
+        expected = np.atleast_1d(self.input(name))
         shown = np.atleast_1d(value[step])
         if shown.shape != expected.shape:
             self._report.fail(label, f"has shape {shown.shape}, expected {expected.shape}")
@@ -107,6 +108,38 @@ class GoldenFile:
         floor = absolute * np.array([1, 1, np.sqrt(_numpy(actual).size), 1, 1])
         excess = np.abs(value - expected) / np.maximum(np.maximum(relative * scale, floor), 1e-300)
         self._report.line(f"{self._path.stem}/{key}", float(excess.max()), 1.0, "  (in tolerances)")
+
+    def check_strided(self, name: str, actual: Array, absolute: float) -> None:
+        """Compare with ``name``, or ``name@2,4`` (every second, every fourth), and with ``name#stat``.
+
+        The statistics are mean, standard deviation, norm and largest magnitude; of pictures, the first two.
+        """
+        value = _numpy(actual)
+        goldens = [golden for golden in self._arrays if re.split("[@#]", golden)[0] == name]
+        if not goldens:
+            self._report.fail(f"{self._path.stem}/{name}", "is not in the goldens")
+        for golden in goldens:
+            if golden.endswith("#stat"):
+                self._check_statistics(golden, value, absolute)
+                continue
+            strides = [int(stride) for stride in golden.partition("@")[2].split(",") if stride]
+            self.check(golden, value, absolute=absolute, step=tuple(slice(None, None, n) for n in strides) or (...,))
+
+    def _check_statistics(self, golden: str, value: np.ndarray, absolute: float) -> None:
+        x = value.astype(np.float64)
+        statistics = np.array([x.mean(), x.std(), np.sqrt((x * x).sum() / x.size), np.abs(x).max()])
+        expected = self.input(golden).copy()
+        if len(expected) > 2:
+            expected[2] /= np.sqrt(x.size)  # a norm grows with the size, and its error too
+        label = f"{self._path.stem}/{golden}"
+        self._report.line(label, float(np.abs(statistics[: len(expected)] - expected).max()), absolute)
+
+    def check_steps(self, name: str, actual: np.ndarray, steps: int) -> None:
+        """uint8 pictures, strided by name: at most so many steps off."""
+        if actual.dtype != np.uint8:
+            self._report.fail(f"{self._path.stem}/{name}", f"is {actual.dtype}, expected uint8")
+        else:
+            self.check_strided(name, actual, steps)
 
     def check_picture(self, name: str, actual: np.ndarray) -> None:
         """uint8 pictures: at most one step off, on under 1 % of the values."""
