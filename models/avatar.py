@@ -28,6 +28,7 @@ from models.errors import AvatarError
 
 MANIFEST = "avatar.json"
 MATTE = "matte.mp4"
+_FILES = {"idle.mp4", "mask.png", "portrait.jpg"}
 FORMAT_VERSION = 1
 
 
@@ -155,13 +156,19 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AvatarError(f"Avatar '{folder.name}' has no readable {MANIFEST}; add the avatar again.") from error
-    required = {"version", "title", "licence", "source", "fps", "width", "height", "boxes", "sha256"}
-    missing = required - set(manifest) if isinstance(manifest, dict) else required
-    if missing or manifest["version"] != FORMAT_VERSION:
+    if not isinstance(manifest, dict) or manifest.get("version") != FORMAT_VERSION or not _is_whole(manifest):
         raise AvatarError(
             f"Avatar '{folder.name}': {MANIFEST} is not of version {FORMAT_VERSION}; add the avatar again."
         )
     return dict(manifest)
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether every key is there and of its type."""
+    kinds: dict[str, type] = {key: str for key in ("title", "licence", "source")}
+    kinds |= {key: int for key in ("fps", "width", "height")} | {"boxes": list, "sha256": dict}
+    typed = all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
+    return typed and manifest["sha256"].keys() >= _FILES
 
 
 def _check(folder: Path, file_name: str, manifest: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import bench, render, train
+from server import avatar_command, bench, render, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     offline = commands.add_parser("render", help="speak a sound file into a video file")
     render.add_arguments(offline)
     offline.set_defaults(run=render.run)
+
+    avatar_command.add_arguments(commands.add_parser("avatar", help="faces of your own, from a photo or a clip"))
 
     load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
     _add_loadtest(load)

@@ -54,6 +54,8 @@ def read_photo(path: Path, limits: Limits) -> Picture | None:
     Raises:
         MediaError: it is missing, too large or damaged.
     """
+    if not path.is_file():
+        raise MediaError(f"There is no file {path.name}; check the path.")
     try:
         with Image.open(path, formats=_FORMATS) as image:
             _check_size(path, image.width, image.height, limits)
@@ -66,8 +68,6 @@ def read_photo(path: Path, limits: Limits) -> Picture | None:
             rgb = np.asarray(shown.convert("RGB"), np.uint8)
     except UnidentifiedImageError:
         return None
-    except FileNotFoundError as error:
-        raise MediaError(f"There is no file {path.name}; check the path.") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise MediaError(f"{path.name} is a damaged picture; save it again as JPEG or PNG.") from error
     shrink = min(1.0, _WORKING_PX / max(rgb.shape[:2]))
