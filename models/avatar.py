@@ -165,8 +165,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
     """Whether every key is there and of its type."""
-    kinds: dict[str, type] = {key: str for key in ("title", "licence", "source")}
-    kinds |= {key: int for key in ("fps", "width", "height")} | {"boxes": list, "sha256": dict}
+    kinds: dict[str, type] = dict.fromkeys(("title", "licence", "source"), str)
+    kinds |= dict.fromkeys(("fps", "width", "height"), int) | {"boxes": list, "sha256": dict}
     typed = all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
     return typed and manifest["sha256"].keys() >= _FILES
 
