@@ -2,9 +2,12 @@
 
 A clip has no true mouth codes, so those that the ear hears in its sound stand for them: the same codes that the
 face will be drawn from. Nor does it show the same pose with the mouth at rest, so that is put together: the frame
-as it is, and under the nose the mouth of the frame nearest in pose among those in which the ear hears it shut,
-laid on by a rigid alignment of the upper faces (Evangelidis & Psarakis, "Parametric image alignment using
-enhanced correlation coefficient maximization", 2008). So the upper half and the pose tell nothing of the mouth.
+as it is, and under the nose the mouth of the frame nearest in pose among those in which the mouth is shut, laid on
+by a rigid alignment of the upper faces (Evangelidis & Psarakis, "Parametric image alignment using enhanced
+correlation coefficient maximization", 2008). So the upper half and the pose tell nothing of the mouth.
+
+Shut is a mouth that the ear hears shut and that looks like most of those. Many open the mouth before they speak;
+that must not teach that silence is open, so what is heard shut and looks otherwise is left out.
 
 The format is that of a corpus with faces of its own, see ``models.wav2lip.corpus``: each sample has its own.
 """
@@ -37,7 +40,7 @@ from models.wav2lip.windows import WINDOW_COLUMNS
 SHARD_SAMPLES = 250
 LEAST_FRAMES = 4 * FRAMES_PER_SECOND
 _SHUT_SHARE = 0.15
-"""Of the frames, those in which the jaw is heard least open are taken for shut."""
+"""Of the frames, those in which the jaw is heard least open."""
 _POSE_PX = (32, 16)
 _ALIGN_PX = 96
 _MOTION_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
@@ -93,12 +96,15 @@ def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, hearing: Heari
         )
     mel = mel_spectrogram(sound)
     codes = hearing.codes(mel, len(track.sides))[kept]
+    learned, rest = _learned_and_rest(crops, codes)
+    rest = np.searchsorted(learned, rest)
+    kept, crops, codes = kept[learned], crops[learned], codes[learned]
     aside = out / ".video.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
         np.save(aside / "clip-00000.npy", mel.astype(np.float16))
-        idle = _at_rest(crops, codes, mask)
+        idle = _with_mouths_of(crops, rest, mask)
         for shard, first in enumerate(range(0, len(kept), SHARD_SAMPLES)):
             part = slice(first, first + SHARD_SAMPLES)
             count = len(kept[part])
@@ -161,23 +167,32 @@ def _crops(video: Path, limits: Limits, track: Track) -> tuple[NDArray[np.int64]
     return np.array(kept, np.int64), np.stack(crops) if crops else np.zeros((0, MASK_PX, MASK_PX, 3), np.uint8)
 
 
-def _at_rest(crops: Crops, codes: NDArray[np.float32], mask: NDArray[np.uint8]) -> Iterator[Crops]:
-    """Every crop with its mouth at rest."""
-    shut = np.flatnonzero(codes[:, 0] <= np.quantile(codes[:, 0], _SHUT_SHARE))
-    poses = np.stack([_pose(crop) for crop in crops])
-    small = cv2.resize(mask, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA)
-    weight = (small.astype(np.float32) / 255)[..., np.newaxis]
+def _learned_and_rest(crops: Crops, codes: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the crops to learn from, and of those among them in which the mouth is at rest."""
+    heard_shut = codes[:, 0] <= np.quantile(codes[:, 0], _SHUT_SHARE)
+    shut = np.flatnonzero(heard_shut)
+    mouths = np.stack([_small(crops[index][MASK_PX // 2 :]) for index in shut])
+    away = ((mouths - np.median(mouths, axis=0)) ** 2).sum(axis=1)
+    rest = shut[away <= np.median(away)]
+    return np.union1d(np.flatnonzero(~heard_shut), rest), rest
+
+
+def _with_mouths_of(crops: Crops, rest: NDArray[np.int64], mask: NDArray[np.uint8]) -> Iterator[Crops]:
+    """Every crop with the mouth of the one nearest in pose among ``rest``."""
+    poses = np.stack([_small(crop[: MASK_PX // 2]) for crop in crops])
+    scaled = cv2.resize(mask, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA)
+    weight = (scaled.astype(np.float32) / 255)[..., np.newaxis]
     for index, crop in enumerate(crops):
-        others = shut[shut != index]
+        others = rest[rest != index]
         nearest = others[int(((poses[others] - poses[index]) ** 2).sum(axis=1).argmin())]
         moved = _laid_on(crops[nearest], crop)
         yield np.round(crop + weight * (moved.astype(np.float32) - crop)).astype(np.uint8)
 
 
-def _pose(crop: Crops) -> NDArray[np.float32]:
-    """The upper half, small: alike where the head is turned alike."""
-    grey = cv2.cvtColor(crop[: len(crop) // 2], cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, _POSE_PX, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+def _small(half: Crops) -> NDArray[np.float32]:
+    """Half a crop, small: alike where the head is turned alike, or the mouth open alike."""
+    grey = cv2.cvtColor(half, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, _POSE_PX, interpolation=cv2.INTER_AREA), np.float32).ravel()
 
 
 def _laid_on(source: Crops, onto: Crops) -> Crops:

@@ -18,7 +18,7 @@ from server.paths import AVATARS, STATIC
 from server.render import read_sound
 from tests.unit.face.faces import ada, portrait, write_clip
 
-FRAMES = 110
+FRAMES = 104
 
 
 def loudness() -> np.ndarray:
@@ -64,10 +64,10 @@ def dark(pictures: np.ndarray) -> np.ndarray:
 
 def test_samples_are_the_clip_and_the_same_pose_at_rest(folder: Path) -> None:
     corpus = Corpus([(folder, None)])
-    assert len(corpus) == FRAMES
+    assert 0.8 * FRAMES < len(corpus) < FRAMES  # some of those heard shut are left out
     idle, targets = corpus.idle[corpus.frame], corpus.targets
     assert np.array_equal(idle[:, :130], targets[:, :130])
-    talking = loudness() > 0.6
+    talking = loudness()[corpus.clip_frame] > 0.6
     assert dark(targets)[talking].mean() > 800
     assert dark(idle)[talking].mean() < 0.4 * dark(targets)[talking].mean()
     assert np.abs(idle.astype(int) - targets)[:, :, :20].max() == 0  # beside the mask nothing is touched
@@ -75,32 +75,33 @@ def test_samples_are_the_clip_and_the_same_pose_at_rest(folder: Path) -> None:
 
 def test_codes_are_what_the_ear_hears(folder: Path, clip: Path) -> None:
     corpus = Corpus([(folder, None)])
-    assert np.corrcoef(corpus.code[:, 0], loudness())[0, 1] > 0.3
+    assert np.corrcoef(corpus.code[:, 0], loudness()[corpus.clip_frame])[0, 1] > 0.3
     generator, info = load_generator(ASSET)
     encoder, lead_columns = load_ear(ASSET, info.width)
     assert lead_columns == info.lead_columns
     for name, tensor in generator.audio_encoder.state_dict().items():
         assert (encoder.state_dict()[name] == tensor).all()
-    assert len(corpus.runs()) == FRAMES - 4
+    assert len(corpus.runs()) > FRAMES // 2
     sound = read_speech(clip, 60)
     assert abs(len(sound) / 16_000 - FRAMES / 25) < 0.1
     assert len(read_speech(clip, 1)) < 3 * 16_000
 
 
-def test_training_begins_with_the_shipped_weights_and_resumes(clip: Path, tmp_path: Path) -> None:
-    arguments = ["--video", str(clip), "--avatar", str(AVATARS / "ada"), "--out", str(tmp_path), "--batch", "2"]
-    train.main([*arguments, "--steps", "1"])
-    generator, _ = load_generator(tmp_path / "wav2lip.safetensors")
+def test_training_begins_with_the_shipped_weights_and_keeps_the_ear(clip: Path, folder: Path) -> None:
+    out, before = folder.parent, folder.stat().st_mtime_ns
+    options = ["--avatar", str(AVATARS / "ada"), "--out", str(out), "--video-s", "60", "--batch", "2", "--steps", "1"]
+    train.main(["--video", str(clip), *options])
+    assert folder.stat().st_mtime_ns == before  # the corpus is not made twice
+    generator, _ = load_generator(out / "wav2lip.safetensors")
     shipped, _ = load_generator(ASSET)
-    ours = generator.audio_encoder.state_dict()
-    for name, tensor in shipped.audio_encoder.state_dict().items():
-        if tensor.is_floating_point():
-            assert np.allclose(ours[name].numpy(), tensor.numpy(), atol=1e-2), "the ear stays as shipped"
-    video = next(tmp_path.glob("video-*"))
-    before = video.stat().st_mtime_ns
-    train.main([*arguments, "--steps", "2"])
-    assert video.stat().st_mtime_ns == before
-    assert [path.name for path in tmp_path.glob(".*")] == []
+    state = generator.state_dict()
+    for name, tensor in shipped.state_dict().items():
+        if tensor.is_floating_point() and ("running" not in name or name.startswith("audio_encoder.")):
+            tolerance = 1e-6 if name.startswith("audio_encoder.") else 0.1
+            assert np.allclose(state[name].numpy(), tensor.numpy(), atol=tolerance), name
+    assert sorted(path.name for path in out.glob("*")) == sorted(
+        [folder.name, "last.pt", "log", "sheet-000001.png", "wav2lip.safetensors"]
+    )
 
 
 def test_a_clip_without_sound_or_too_short_is_refused(clip: Path, tmp_path: Path) -> None:
