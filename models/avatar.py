@@ -8,6 +8,7 @@ On disk an avatar is a folder::
     portrait.jpg  thumbnail
     matte.mp4     optional: coverage of every idle frame (H.264, yuv420p, full range; luma 255 = figure,
                   0 = backdrop, chroma 128); for another backdrop, see ``load_matte``
+    preview.jpg   optional: what a user's photo or clip was made into, see ``models.face.preview``
 
 In memory the loop is kept as planar YUV 4:2:0 (I420), half the size of RGB and what video encoders take.
 """
