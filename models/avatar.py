@@ -8,6 +8,7 @@ On disk an avatar is a folder::
     portrait.jpg  thumbnail
     matte.mp4     optional: coverage of every idle frame (H.264, yuv420p, full range; luma 255 = figure,
                   0 = backdrop, chroma 128); for another backdrop, see ``load_matte``
+    preview.jpg   optional: what a user's photo or clip was made into, see ``models.face.preview``
 
 In memory the loop is kept as planar YUV 4:2:0 (I420), half the size of RGB and what video encoders take.
 """
@@ -28,6 +29,7 @@ from models.errors import AvatarError
 
 MANIFEST = "avatar.json"
 MATTE = "matte.mp4"
+_FILES = {"idle.mp4", "mask.png", "portrait.jpg"}
 FORMAT_VERSION = 1
 
 
@@ -155,13 +157,19 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AvatarError(f"Avatar '{folder.name}' has no readable {MANIFEST}; add the avatar again.") from error
-    required = {"version", "title", "licence", "source", "fps", "width", "height", "boxes", "sha256"}
-    missing = required - set(manifest) if isinstance(manifest, dict) else required
-    if missing or manifest["version"] != FORMAT_VERSION:
+    if not isinstance(manifest, dict) or manifest.get("version") != FORMAT_VERSION or not _is_whole(manifest):
         raise AvatarError(
             f"Avatar '{folder.name}': {MANIFEST} is not of version {FORMAT_VERSION}; add the avatar again."
         )
     return dict(manifest)
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether every key is there and of its type."""
+    kinds: dict[str, type] = dict.fromkeys(("title", "licence", "source"), str)
+    kinds |= dict.fromkeys(("fps", "width", "height"), int) | {"boxes": list, "sha256": dict}
+    typed = all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
+    return typed and manifest["sha256"].keys() >= _FILES
 
 
 def _check(folder: Path, file_name: str, manifest: dict[str, Any]) -> None:

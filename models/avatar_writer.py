@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def save_avatar(
     fps: int,
     crf: int = 16,
     mattes: Iterable[NDArray[np.uint8]] | None = None,
+    extras: Mapping[str, bytes] | None = None,
 ) -> Avatar:
     """Write a whole avatar aside, check it by loading it, then put it in ``folder``'s place.
 
@@ -45,6 +46,7 @@ def save_avatar(
         mask: blend mask in box coordinates.
         crf: x264's constant rate factor.
         mattes: coverage of each frame, (height, width): 255 = figure, 0 = backdrop.
+        extras: further files by name, kept under checksums like the rest.
 
     Raises:
         AvatarError: when loop, boxes and mask do not fit together.
@@ -59,9 +61,11 @@ def save_avatar(
             _encode(aside / MATTE, mattes, _grey_to_i420, fps, _MATTE_CRF)
         height, width = first.shape[:2]
         cv2.imwrite(str(aside / "mask.png"), mask)
-        small = cv2.resize(first, (PORTRAIT_PX, PORTRAIT_PX), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(_square(first), (PORTRAIT_PX, PORTRAIT_PX), interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(aside / "portrait.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        for file_name, content in (extras or {}).items():
+            (aside / file_name).write_bytes(content)
         manifest = {
             "version": FORMAT_VERSION,
             "name": folder.name,
@@ -90,6 +94,14 @@ def _swap(new: Path, place: Path) -> None:
     if place.exists():
         place.rename(old)
     new.rename(place)
+
+
+def _square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest square in the middle."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
 
 
 def _rgb_to_i420(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,22 +1,20 @@
-"""Avatars, sessions, health, metrics and the page."""
+"""Sessions, health, metrics and the page."""
 
 import os
 
 from aiohttp import web
 
 from models.registry import MEASURING, engine_names
-from server.keys import LIBRARY, MANAGER, METRICS, READY, SETTINGS
+from server.keys import MANAGER, METRICS, READY, SETTINGS
 from server.paths import STATIC
 from server.turn import ice_servers
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """Every route but signaling."""
+    """Every route but signaling and avatars."""
     return [
         web.get("/", get_page),
         web.get("/config", get_config),
-        web.get("/avatars", get_avatars),
-        web.get("/avatars/{name}/portrait.jpg", get_portrait),
         web.get("/sessions", get_sessions),
         web.get("/sessions/{id}", get_session),
         web.delete("/sessions/{id}", delete_session),
@@ -41,28 +39,6 @@ async def get_config(request: web.Request) -> web.Response:
             "engines": [name for name in engine_names() if name not in MEASURING],
         }
     )
-
-
-async def get_avatars(request: web.Request) -> web.Response:
-    """The faces to choose from."""
-    rows = [
-        {
-            "name": card.name,
-            "title": card.title,
-            "licence": card.licence,
-            "portrait": f"/avatars/{card.name}/portrait.jpg",
-            "width": card.width,
-            "height": card.height,
-        }
-        for card in await request.app[LIBRARY].cards()
-    ]
-    return web.json_response({"avatars": rows, "default": request.app[SETTINGS].avatars.default})
-
-
-async def get_portrait(request: web.Request) -> web.Response:
-    """An avatar's thumbnail."""
-    card = await request.app[LIBRARY].card(request.match_info["name"])
-    return web.Response(body=card.portrait_jpeg, content_type="image/jpeg")
 
 
 async def get_sessions(request: web.Request) -> web.Response:

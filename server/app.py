@@ -11,14 +11,15 @@ from models.engine import RenderRequest
 from models.errors import VisavisError
 from models.talker import Talker
 from models.timebase import SAMPLES_PER_FRAME
-from server import api, signaling
+from server import api, avatar_api, signaling
 from server.config import Settings
 from server.errors import RequestError, ServerFullError
 from server.executor import Executor
-from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, READY, SETTINGS, Readiness
+from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, OWN_AVATARS, READY, SETTINGS, Readiness
 from server.library import Library
 from server.media import rtc
 from server.metrics import Metrics
+from server.own_avatars import OwnAvatars
 from server.paths import AVATARS
 from server.session_manager import SessionManager
 
@@ -41,13 +42,22 @@ def create_app(settings: Settings) -> web.Application:
     metrics = Metrics()
     executor = Executor(metrics, settings.engine.threads, settings.engine.max_batch)
     app[SETTINGS], app[METRICS], app[EXECUTOR] = settings, metrics, executor
-    app[LIBRARY] = Library(executor, [AVATARS, *settings.avatars.folders], settings.engine.weights)
+    # The shipped and the configured ones win over a user's of the same name.
+    folders = [settings.avatars.own, AVATARS, *settings.avatars.folders]
+    app[LIBRARY] = Library(executor, folders, settings.engine.weights)
+    app[OWN_AVATARS] = OwnAvatars(settings)
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)
     app[READY] = Readiness()
-    app.add_routes([*signaling.routes(), *api.routes()])
+    app.add_routes([*signaling.routes(), *avatar_api.routes(), *api.routes()])
     app.on_response_prepare.append(_secure)
     app.cleanup_ctx.append(_lifetime)
+    app.on_shutdown.append(_stop_making)
     return app
+
+
+async def _stop_making(app: web.Application) -> None:
+    """Before the server waits for its requests, for one of them waits for the process that makes an avatar."""
+    await app[OWN_AVATARS].aclose()
 
 
 async def _lifetime(app: web.Application) -> AsyncIterator[None]:

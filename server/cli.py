@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import bench, models_command, motion_command, render, train
+from server import avatar_command, bench, models_command, motion_command, render, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_arguments(offline)
     offline.set_defaults(run=render.run)
 
+    avatar_command.add_arguments(commands.add_parser("avatar", help="faces of your own, from a photo or a clip"))
     motion = commands.add_parser("motion", help="motion templates: from a clip, onto any avatar")
     motion_command.add_arguments(motion)
 

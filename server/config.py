@@ -13,7 +13,7 @@ from pydantic_settings import (
 )
 
 from models.errors import VisavisError
-from server.paths import CONFIGS
+from server.paths import CONFIGS, own_avatars
 
 
 class SettingsError(VisavisError):
@@ -58,6 +58,18 @@ class AvatarSettings(_Section):
 
     default: str
     folders: tuple[Path, ...]
+    own_folder: Path | None
+    uploads: Literal["loopback", "everyone", "nobody"]
+    max_own: int = Field(ge=1)
+    max_upload_bytes: int = Field(ge=1024)
+    max_megapixels: float = Field(gt=0)
+    max_clip_s: float = Field(gt=0)
+    make_timeout_s: float = Field(gt=0)
+
+    @property
+    def own(self) -> Path:
+        """The folder that added avatars go to."""
+        return self.own_folder or own_avatars()
 
 
 class EngineSettings(_Section):

@@ -8,6 +8,7 @@ from server.config import Settings
 from server.executor import Executor
 from server.library import Library
 from server.metrics import Metrics
+from server.own_avatars import OwnAvatars
 from server.session_manager import SessionManager
 
 
@@ -22,5 +23,6 @@ SETTINGS = web.AppKey("settings", Settings)
 METRICS = web.AppKey("metrics", Metrics)
 EXECUTOR = web.AppKey("executor", Executor)
 LIBRARY = web.AppKey("library", Library)
+OWN_AVATARS = web.AppKey("own_avatars", OwnAvatars)
 MANAGER = web.AppKey("manager", SessionManager)
 READY = web.AppKey("ready", Readiness)

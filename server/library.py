@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,29 @@ from server.executor import Executor
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where an avatar lies, and which one of that name it is."""
+
+    folder: Path
+    changed_ns: int
+
+
 class Library:
-    """Loads avatars and engines once, when they are first asked for, without holding up the sessions that run."""
+    """Loads avatars and engines once, when they are first asked for, without holding up the sessions that run.
+
+    The folders are looked at anew each time, so avatars come and go without a restart; what is kept of one is
+    dropped when its manifest changes.
+    """
 
     def __init__(self, executor: Executor, folders: list[Path], weights: Path | None) -> None:
         self._executor = executor
         self._weights = weights
-        self._folders = {
-            path.parent.name: path.parent for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))
-        }
-        self._cards: dict[str, AvatarCard] = {}
-        self._avatars: dict[str, Avatar] = {}
+        self._folders = folders
+        self._cards: dict[str, tuple[_Place, AvatarCard]] = {}
+        self._avatars: dict[str, tuple[_Place, Avatar]] = {}
         self._engines: dict[str, Engine] = {}
-        self._prepared: dict[tuple[str, str], Any] = {}
+        self._prepared: dict[tuple[str, str], tuple[Avatar, Any]] = {}
         # Who asks for what another is loading waits for it, rather than loading it twice.
         self._avatar_lock, self._engine_lock, self._prepared_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
@@ -38,11 +49,13 @@ class Library:
             NotFoundError: there is none of that name.
             AvatarError: its files are damaged.
         """
-        folder = self._folder(name)
+        place = await self._place(name)
         async with self._avatar_lock:
-            if name not in self._avatars:
-                self._avatars[name] = await asyncio.to_thread(load_avatar, folder)
-            return self._avatars[name]
+            known = self._avatars.get(name)
+            if known is None or known[0] != place:
+                known = place, await asyncio.to_thread(load_avatar, place.folder)
+                self._avatars[name] = known
+            return known[1]
 
     async def engine(self, name: str) -> Engine:
         """An engine by name.
@@ -61,13 +74,16 @@ class Library:
         """What ``engine`` computed once from ``avatar``."""
         key = (engine.name, avatar.name)
         async with self._prepared_lock:
-            if key not in self._prepared:
-                self._prepared[key] = await self._executor.call_in_steps(engine.preparation(avatar))
-            return self._prepared[key]
+            known = self._prepared.get(key)
+            if known is None or known[0] is not avatar:
+                known = avatar, await self._executor.call_in_steps(engine.preparation(avatar))
+                self._prepared[key] = known
+            return known[1]
 
     async def cards(self) -> list[AvatarCard]:
         """What is told of each avatar; a damaged one is named in the log and left out."""
-        return await asyncio.to_thread(self._read_cards)
+        places = await self._look()
+        return await asyncio.to_thread(self._read_cards, places)
 
     async def card(self, name: str) -> AvatarCard:
         """One avatar's.
@@ -76,24 +92,69 @@ class Library:
             NotFoundError: there is none of that name.
             AvatarError: its files are damaged.
         """
-        return await asyncio.to_thread(self._read_card, name, self._folder(name))
+        place = await self._place(name)
+        return await asyncio.to_thread(self._read_card, name, place)
 
-    def _folder(self, name: str) -> Path:
-        if name not in self._folders:
-            known = ", ".join(sorted(self._folders)) or "none is installed"
+    async def folder(self, name: str) -> Path:
+        """Where an avatar lies, damaged or not.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        return (await self._place(name)).folder
+
+    async def file(self, name: str, file_name: str) -> bytes:
+        """A file of an avatar's folder.
+
+        Raises:
+            NotFoundError: there is no such avatar or file.
+        """
+        path = await self.folder(name) / file_name
+        try:
+            return await asyncio.to_thread(path.read_bytes)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"Avatar '{name}' has no {file_name}.") from error
+
+    async def _place(self, name: str) -> _Place:
+        places = await self._look()
+        if name not in places:
+            known = ", ".join(sorted(places)) or "none is installed"
             raise NotFoundError(f"There is no avatar '{name}'; choose one of: {known}.")
-        return self._folders[name]
+        return places[name]
 
-    def _read_cards(self) -> list[AvatarCard]:
+    async def _look(self) -> dict[str, _Place]:
+        """Every avatar there is; what was kept of those that are gone is let go."""
+        places = await asyncio.to_thread(_scan, self._folders)
+        for kept in (self._cards, self._avatars):
+            for name in kept.keys() - places.keys():
+                del kept[name]
+        for key in [key for key in self._prepared if key[1] not in places]:
+            del self._prepared[key]
+        return places
+
+    def _read_cards(self, places: dict[str, _Place]) -> list[AvatarCard]:
         found = []
-        for name, folder in sorted(self._folders.items()):
+        for name, place in sorted(places.items()):
             try:
-                found.append(self._read_card(name, folder))
+                found.append(self._read_card(name, place))
             except AvatarError as error:
                 logger.warning("%s", error)
         return found
 
-    def _read_card(self, name: str, folder: Path) -> AvatarCard:
-        if name not in self._cards:
-            self._cards[name] = read_card(folder)
-        return self._cards[name]
+    def _read_card(self, name: str, place: _Place) -> AvatarCard:
+        known = self._cards.get(name)
+        if known is None or known[0] != place:
+            known = place, read_card(place.folder)
+            self._cards[name] = known
+        return known[1]
+
+
+def _scan(folders: list[Path]) -> dict[str, _Place]:
+    places = {}
+    for folder in folders:
+        for manifest in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
+            try:
+                places[manifest.parent.name] = _Place(manifest.parent, manifest.stat().st_mtime_ns)
+            except FileNotFoundError:
+                continue  # removed meanwhile
+    return places

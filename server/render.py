@@ -19,7 +19,7 @@ from models.errors import AvatarError, MediaError
 from models.registry import engine_names, load_engine
 from models.talker import FrameJob, Talker
 from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
-from server.paths import AVATARS
+from server.paths import AVATARS, own_avatars
 
 _BATCH = 8
 _CHUNK_SAMPLES = WIRE_RATE_HZ // FRAMES_PER_SECOND
@@ -38,11 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render a file; errors are raised as VisavisError."""
     total = count_frames(args.speech)
-    folder = AVATARS / args.avatar
-    if not folder.is_dir():
-        names = ", ".join(sorted(path.name for path in AVATARS.glob("*"))) or "none is installed"
+    folders = {
+        path.parent.name: path.parent for place in (own_avatars(), AVATARS) for path in place.glob("*/avatar.json")
+    }
+    if args.avatar not in folders:
+        names = ", ".join(sorted(folders)) or "none is installed"
         raise AvatarError(f"There is no avatar '{args.avatar}'; choose one of: {names}.")
-    avatar = load_avatar(folder)
+    avatar = load_avatar(folders[args.avatar])
     engine = load_engine(args.engine, args.weights)
     pictures = draw(engine, avatar, read_sound(args.speech))
     write_video(args.output, avatar, tqdm(pictures, total=total, unit="frame", disable=args.quiet), args.speech)

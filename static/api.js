@@ -46,7 +46,16 @@ export async function getJson(path, init = {}) {
   if (!response.ok) {
     throw await failure(response);
   }
-  return response.json();
+  return response.status === 204 ? null : response.json();
+}
+
+/** Makes an avatar of a file; resolves when it is made. */
+export function postAvatar(form) {
+  return getJson("/avatars", { method: "POST", body: form });
+}
+
+export function deleteAvatar(name) {
+  return getJson(`/avatars/${encodeURIComponent(name)}`, { method: "DELETE" });
 }
 
 export function postJson(path, body) {

@@ -3,6 +3,7 @@
 import { ApiError, endSession, getJson } from "./api.js";
 import { Link } from "./link.js";
 import { Meters } from "./meters.js";
+import * as own from "./own.js";
 import { Peer } from "./peer.js";
 import { SourceError, Sources } from "./sources.js";
 import * as view from "./view.js";
@@ -28,12 +29,15 @@ window.visavis = shown;
 
 // --- what the server offers ------------------------------------------------------------------------
 
-async function loadAvatars() {
+/** Lists the avatars and chooses `wanted`, or the server's default. */
+async function loadAvatars(wanted) {
   const list = await getJson("/avatars");
   if (list.avatars.length === 0) {
     throw new ApiError("The server has no avatar. Make one with “visavis avatar” and press Connect.");
   }
-  choose(list.avatars.find((item) => item.name === list.default) ?? list.avatars[0]);
+  view.showOwnBox(list.uploads ?? false);
+  const byName = (name) => list.avatars.find((item) => item.name === name);
+  choose(byName(wanted) ?? byName(list.default) ?? list.avatars[0]);
   view.showAvatars(list.avatars, avatar.name, (item) => {
     choose(item);
     reconnectSoon();
@@ -52,6 +56,7 @@ function choose(item) {
   avatar = item;
   shown.avatar = item.name;
   view.showAvatar(item);
+  own.show(item);
 }
 
 let rest;
@@ -167,7 +172,8 @@ function on(id, event, action) {
     try {
       await action(...details);
     } catch (error) {
-      const message = error instanceof SourceError ? error.message : `Something went wrong: ${error.message}.`;
+      const isSentence = error instanceof SourceError || error instanceof ApiError;
+      const message = isSentence ? error.message : `Something went wrong: ${error.message}.`;
       shown.message = message;
       view.showNotice(message);
     }
@@ -245,6 +251,19 @@ on("unmute", "click", () => {
   byId("unmute").hidden = true;
   view.showMuted(false);
   byId("mute").focus();
+});
+
+on("own-form", "submit", async (event) => {
+  event.preventDefault();
+  await loadAvatars(await own.make());
+  reconnectSoon();
+});
+
+on("own-delete", "click", async () => {
+  if (await own.remove(avatar)) {
+    await loadAvatars();
+    reconnectSoon();
+  }
 });
 
 face.addEventListener("playing", () => document.body.classList.add("has-picture"));

@@ -173,3 +173,36 @@ export function showEngines(engines) {
   byId("engine").replaceChildren(new Option("the server's choice", ""), ...engines.map((name) => new Option(name, name)));
   byId("engine-box").hidden = engines.length < 2;
 }
+
+/** Offers to add faces, where the server takes them. */
+export function showOwnBox(uploads) {
+  byId("own-box").hidden = !uploads;
+}
+
+/** What the chosen avatar was made into, if it is one's own. */
+export function showOwn(avatar) {
+  byId("own-preview").hidden = !avatar.own;
+  const sheet = byId("own-sheet");
+  if (avatar.own) {
+    sheet.src = `/avatars/${encodeURIComponent(avatar.name)}/preview.jpg`;
+    sheet.alt = `${avatar.title}: the picture, the face crop, what is drawn over, and the idle loop`;
+    showDelete("Delete");
+  } else {
+    sheet.removeAttribute("src");
+  }
+}
+
+export function showDelete(words) {
+  setText(byId("own-delete-text"), words);
+}
+
+export function showMaking(busy) {
+  byId("own-make").disabled = busy;
+  setText(byId("own-make-text"), busy ? "Making the avatar… about ten seconds" : "Make the avatar");
+}
+
+/** Asks which face is meant. */
+export function showFaceField(asks) {
+  byId("own-face").hidden = !asks;
+  byId("own-face-label").hidden = !asks;
+}

@@ -19,11 +19,11 @@ def avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(avatar_folder: Path) -> Settings:
+def settings(avatar_folder: Path, tmp_path: Path) -> Settings:
     return load_settings(
         overrides={
             "ice": {"host_addresses": ["127.0.0.1"]},
-            "avatars": {"default": "disc", "folders": [avatar_folder.parent]},
+            "avatars": {"default": "disc", "folders": [avatar_folder.parent], "own_folder": tmp_path / "own"},
             "engine": {"name": "probe"},
         }
     )

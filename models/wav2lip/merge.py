@@ -11,27 +11,30 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.errors import CheckpointError
 from models.wav2lip.checkpoint import load_state
-from models.wav2lip.network import Generator
+from models.wav2lip.network import CORE_SIZE, Generator
 from models.wav2lip.weights import GeneratorInfo, save_generator
 
 PREFIX = "audio_encoder."
 
 
 def read_ear(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """An ear's tensors, keys without the prefix ``audio_encoder.``, and its metadata.
+    """An ear's tensors, keys without the prefix ``audio_encoder.``, and its metadata; of a generator, its ear's.
 
     Raises:
         CheckpointError: missing or damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
+            names = [name for name in file.keys() if name.startswith(PREFIX)]  # noqa: SIM118
             tensors = {name.removeprefix(PREFIX): file.get_tensor(name).float() for name in names}
-            return tensors, dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
+            if float(metadata.get("ear_width", 0)):
+                metadata["width"] = metadata["ear_width"]
+            return tensors, metadata
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"The ear {path} is missing or damaged; train it again.") from error
 
@@ -66,6 +69,23 @@ def merged(face: dict[str, Tensor], ear: dict[str, Tensor], info: GeneratorInfo)
             "train the ear for this width of the face."
         ) from error
     return generator
+
+
+def load_ear(path: Path, face_width: float) -> tuple[nn.Module, int]:
+    """An ear in eval mode, for a face of this width, and the mel columns that its window leads by.
+
+    Raises:
+        CheckpointError: missing, damaged, or for a face of another width.
+    """
+    tensors, metadata = read_ear(path)
+    info = info_of(face_width, CORE_SIZE, metadata)
+    encoder = info.build().audio_encoder
+    counters = {n: t for n, t in encoder.state_dict().items() if not t.is_floating_point()}
+    try:
+        encoder.load_state_dict(counters | tensors, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"The ear {path.name} is not for a face of width {face_width}.") from error
+    return encoder, info.lead_columns
 
 
 def main() -> None:

@@ -1,7 +1,12 @@
 """Train the face half of our generator: what each mouth code looks like on each idle frame.
 
     visavis train wav2lip --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
+    visavis train wav2lip --corpus CAST-DIR --out DIR --steps N
+    visavis train wav2lip --video clip.mp4 --avatar DIR --out DIR --steps N
 
+A corpus of the cast needs no avatar; several corpora, of the cast and of avatars, are learned from together.
+A talking clip gives a person's avatar weights of its own: what the ear hears in it stands for the true codes
+(``models.wav2lip.video_corpus``), and training begins with the shipped weights.
 The true code stands in the audio embedding's place, so the way to the picture is a function and the picture
 comes out sharp; the ear, which makes the code out of sound, is trained apart. With ``--ear`` the two are
 merged into one generator file at every checkpoint. Runs may be killed at any time and resume from the last
@@ -23,18 +28,19 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
-from models.avatar import load_avatar
+from models.avatar import Avatar, load_avatar
 from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
-from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus
+from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
 from models.wav2lip.fold import preferred_dtype
-from models.wav2lip.merge import info_of, merged, read_ear
+from models.wav2lip.merge import info_of, load_ear, merged, read_ear
 from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.region import Cutout
 from models.wav2lip.sheets import write_sheet
 from models.wav2lip.syncnet import SyncNet
-from models.wav2lip.weights import save_generator
+from models.wav2lip.video_corpus import Hearing, video_corpus
+from models.wav2lip.weights import ASSET, save_generator
 
 STATE = "last.pt"
 PATCH = (48, 96)
@@ -300,8 +306,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="visavis train wav2lip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", type=Path, required=True, action="append", help="once for every avatar")
-    parser.add_argument("--avatar", type=Path, required=True, action="append", help="the avatar's folder, likewise")
+    parser.add_argument("--corpus", type=Path, default=[], action="append", help="may be given several times")
+    parser.add_argument("--video", type=Path, help="clip of the avatar's person talking, the first part of it is used")
+    parser.add_argument("--video-s", type=float, default=120.0, help="seconds of it to learn from; 6 MB each")
+    parser.add_argument(
+        "--avatar", type=Path, default=[], action="append",
+        help="folder of the avatar that a corpus was drawn of, once for each that is not of the cast, in their order",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--ear", type=Path, help="safetensors of an audio encoder, to merge with")
@@ -314,8 +325,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
-    if len(arguments.corpus) != len(arguments.avatar):
-        parser.error("give --corpus and --avatar in pairs")
+    needed = bool(arguments.video) + sum(not has_own_faces(folder) for folder in arguments.corpus)
+    if len(arguments.avatar) != needed or not (arguments.corpus or arguments.video):
+        parser.error("give --corpus or --video, and one --avatar for every one that is not of the cast")
     torch.set_num_threads(arguments.threads)
     expert = None
     if arguments.expert:
@@ -329,5 +341,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         width=arguments.width,
         weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
     )
-    corpus = Corpus([(c, load_avatar(a)) for c, a in zip(arguments.corpus, arguments.avatar, strict=True)])
-    run(corpus, recipe, arguments.out, expert, arguments.ear, arguments.start)
+    avatars = [load_avatar(folder) for folder in arguments.avatar]
+    sources: list[tuple[Path, Avatar | None]] = []
+    if arguments.video:
+        ear, start = arguments.ear or ASSET, arguments.start or ASSET
+        sources.append((_of_video(arguments, avatars.pop(0), ear), None))
+    else:
+        ear, start = arguments.ear, arguments.start
+    sources += [(folder, None if has_own_faces(folder) else avatars.pop(0)) for folder in arguments.corpus]
+    run(Corpus(sources), recipe, arguments.out, expert, ear, start)
+
+
+def _of_video(arguments: argparse.Namespace, avatar: Avatar, ear: Path) -> Path:
+    encoder, lead_columns = load_ear(ear, arguments.width)
+    hearing = Hearing(encoder, lead_columns)
+    return video_corpus(arguments.video, avatar.mask, arguments.out, hearing, arguments.video_s)
