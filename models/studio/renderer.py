@@ -78,11 +78,19 @@ class Renderer:
         size_px: side of the square picture.
         supersampling: samples a pixel along each axis.
         light: what it stands in; may be set to another with the same ``key`` between pictures.
+        backdrop: linear RGB, (size_px x supersampling, likewise, 3); None paints the identity's own.
 
     Same inputs give the same bytes. Not safe to share between threads: buffers are reused.
     """
 
-    def __init__(self, head: Head, size_px: int = 512, supersampling: int = 2, light: Light = STUDIO) -> None:
+    def __init__(
+        self,
+        head: Head,
+        size_px: int = 512,
+        supersampling: int = 2,
+        light: Light = STUDIO,
+        backdrop: Floats | None = None,
+    ) -> None:
         self.head, self.size_px, self.supersampling, self.light = head, size_px, supersampling, light
         look, count = head.identity.look, len(head.vertices)
         self.aim(*head.identity.framing)
@@ -93,7 +101,7 @@ class Renderer:
         self._iris = paint_iris(look)
         self._strands = np.ones((2, 2, 1), np.float32) if look.toon else strand_texture(512, look.seed)[..., None]
         self._fray = 1.0 if look.toon else _FRAY
-        self._backdrop = paint_backdrop(look, size_px * supersampling)
+        self._backdrop = paint_backdrop(look, size_px * supersampling) if backdrop is None else backdrop
         self._curve = np.clip((np.arange(4096) / 4095) ** (1 / 2.2) * 255 + 0.5, 0, 255).astype(np.uint8)
         self._world, self._world_normals = np.empty((count, 3)), np.empty((count, 3))
         self._screen = np.empty((count, 3))

@@ -9,8 +9,9 @@ A folder of shards as ``models.studio.corpus`` writes them, ``shard-00000.npz`` 
 and, if the sync term is to be used, with ``clip`` (n,) and ``clip_frame`` (n,), which clip of speech and
 which frame of it (-1: none), beside ``clip-00000.npy``, (80, columns): the clip's mel spectrogram.
 
-What the network gets as input is taken from the avatar as it is served, coded video and all; pairs are of one
-pose and light, so the hidden half tells nothing that the sound does not.
+What the network gets as input is taken from the avatar as it is served, coded video and all. A corpus of the cast
+has no avatar: its shards hold ``idle`` (m, size, size, 3) uint8, which ``frame`` counts in, and ``mask.png`` beside
+them is the blend mask. Pairs are of one pose and light, so the hidden half tells nothing that the sound does not.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ from models.wav2lip.pixels import scaled_crop
 from models.wav2lip.windows import WINDOW_COLUMNS
 
 SYNC_FRAMES = 5
+MASK = "mask.png"
 _ABSENT = -1
 _UNTOLD = 0.1
 """A blend shape this far from what the code gives is seen."""
@@ -48,32 +51,31 @@ class Batch:
 
 
 class Corpus:
-    """Corpora in memory, 250 KB a sample, each with the avatar it was drawn for.
+    """Corpora in memory, 250 KB a sample, each with the avatar it was drawn for, or None for one of the cast.
 
     Raises:
-        MediaError: a folder is no corpus, or not one of its avatar, or the avatars' masks differ.
+        MediaError: a folder is no corpus, or not one of its avatar, or the masks differ.
     """
 
-    def __init__(self, sources: Sequence[tuple[Path, Avatar]]) -> None:
-        self.mask = sources[0][1].mask
-        parts, idle, self._sounds, self._ends = [], [], dict[int, Path](), []
+    def __init__(self, sources: Sequence[tuple[Path, Avatar | None]]) -> None:
+        masks = [_read_mask(folder) if avatar is None else avatar.mask for folder, avatar in sources]
+        self.mask = masks[0]
+        parts, idle, self._sounds, self._ends = [], [], dict[int, Path](), list[int]()
         frames, samples = 0, 0
-        for folder, avatar in sources:
-            if not np.array_equal(avatar.mask, self.mask):
-                raise MediaError(
-                    f"'{avatar.name}' shows another part of the face than the first avatar; train it alone."
-                )
-            part = _read_folder(folder, avatar)
+        for (folder, avatar), mask in zip(sources, masks, strict=True):
+            if not np.array_equal(mask, self.mask):
+                name = folder.name if avatar is None else avatar.name
+                raise MediaError(f"'{name}' shows another part of the face than the first corpus; train it alone.")
+            part, faces, ends = _read_folder(folder, avatar)
+            self._ends += [samples + end for end in ends]
             samples += len(part["frame"])
-            self._ends.append(samples)
             part["frame"] = part["frame"].astype(np.int64) + frames
             first_clip = max(self._sounds, default=-1) + 1
             for clip in np.unique(part["clip"][part["clip"] != _ABSENT]):
                 self._sounds[first_clip + int(clip)] = folder / f"clip-{clip:05d}.npy"
             part["clip"] = np.where(part["clip"] == _ABSENT, _ABSENT, part["clip"].astype(np.int64) + first_clip)
-            size = part["target"].shape[1]
-            idle += [scaled_crop(avatar.crop_rgb(i), size) for i in range(len(avatar))]
-            frames += len(avatar)
+            idle.append(faces)
+            frames += len(faces)
             parts.append(part)
         fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
         self.targets: NDArray[np.uint8] = fields["target"]
@@ -81,7 +83,7 @@ class Corpus:
         self.clip, self.clip_frame = fields["clip"], fields["clip_frame"].astype(np.int64)
         self.code = mouth_code(fields["weights"])
         self.size = self.targets.shape[1]
-        self.idle = np.stack(idle)
+        self.idle = np.concatenate(idle)
         self._mels: dict[int, NDArray[np.float32]] = {}
         self._of_frame = {int(frame): np.flatnonzero(self.frame == frame) for frame in np.unique(self.frame)}
 
@@ -92,18 +94,26 @@ class Corpus:
         """The samples of these indices.
 
         In a share ``talking`` of them the face drawn on says something else in the same pose: a network that has
-        seen this takes the mouth from the sound alone, and not, in silence, from its input.
+        seen this takes the mouth from the sound alone, and not, in silence, from its input. A pose with one sample
+        only has nothing else to say and stays at rest.
         """
         idle = self.idle[self.frame[indices]]
         if rng is not None:
             for n in np.flatnonzero(rng.random(len(indices)) < talking):
-                idle[n] = self.targets[rng.choice(self._of_frame[int(self.frame[indices[n]])])]
+                others = self._of_frame[int(self.frame[indices[n]])]
+                others = others[others != indices[n]]
+                if len(others):
+                    idle[n] = self.targets[rng.choice(others)]
         return Batch(idle, self.targets[indices], self.code[indices])
 
     def held_out(self, count: int) -> NDArray[np.int64]:
-        """Indices of the last samples of every avatar, ``count`` in all, to judge by."""
-        each = max(1, count // len(self._ends))
-        return np.concatenate([np.arange(max(0, end - each), end) for end in self._ends])
+        """Indices of the last samples of every avatar and of the cast's shards, ``count`` in all, to judge by."""
+        ends = np.unique(self._ends)
+        if count < len(ends):
+            ends = ends[np.linspace(0, len(ends) - 1, count).astype(np.int64)]
+        each = count // len(ends)
+        starts = np.maximum(ends - each, np.concatenate([[0], ends[:-1]]))
+        return np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
 
     def runs(self) -> NDArray[np.int64]:
         """Indices at which five frames of one clip follow each other, and the clip has sound: (n,)."""
@@ -137,24 +147,49 @@ def _told_by_code(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(np.abs(curves_from_code(mouth_code(weights)) - weights).max(axis=1) < _UNTOLD)
 
 
-def _read_folder(folder: Path, avatar: Avatar) -> dict[str, NDArray[Any]]:
+def has_own_faces(folder: Path) -> bool:
+    """Whether a corpus is one of the cast, which needs no avatar."""
+    return (folder / MASK).is_file()
+
+
+def _read_mask(folder: Path) -> NDArray[np.uint8]:
+    mask = cv2.imread(str(folder / MASK), cv2.IMREAD_GRAYSCALE) if has_own_faces(folder) else None
+    if mask is None:
+        raise MediaError(f"{folder} holds no readable {MASK}: give the avatar it was drawn for, or draw it again.")
+    return np.asarray(mask, dtype=np.uint8)
+
+
+def _read_folder(folder: Path, avatar: Avatar | None) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint8], list[int]]:
+    """A folder's samples; the faces they are drawn on; and where the samples end that lie next to each other."""
     shards = sorted(folder.glob("shard-*.npz"))
     if not shards:
         raise MediaError(f"{folder} holds no shards; draw a corpus with visavis train corpus.")
-    parts = [_read(shard) for shard in shards]
+    parts = [_read(shard, own_faces=avatar is None) for shard in shards]
+    faces: list[NDArray[np.uint8]] = []
+    ends, seen, samples = [], 0, 0
     for part in parts:
         told = _told_by_code(part["weights"])
+        if avatar is None:
+            faces.append(part.pop("idle"))
+            part["frame"] = part["frame"].astype(np.int64) + seen
+            seen += len(faces[-1])
         part.update({name: values[told] for name, values in part.items()})
+        samples += len(part["frame"])
+        ends.append(samples)
     fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    if avatar is None:
+        return fields, np.concatenate(faces), ends
     if fields["frame"].max() >= len(avatar):
         raise MediaError(f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again.")
-    return fields
+    size = fields["target"].shape[1]
+    return fields, np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in range(len(avatar))]), ends[-1:]
 
 
-def _read(shard: Path) -> dict[str, NDArray[Any]]:
+def _read(shard: Path, own_faces: bool) -> dict[str, NDArray[Any]]:
+    wanted = ("target", "frame", "weights") + (("idle",) if own_faces else ())
     try:
         with np.load(shard) as data:
-            fields = {name: data[name] for name in ("target", "frame", "weights")}
+            fields = {name: data[name] for name in wanted}
             for name in ("clip", "clip_frame"):
                 fields[name] = data[name] if name in data else np.full(len(data["frame"]), _ABSENT)
     except (OSError, KeyError, ValueError) as error:

@@ -1,7 +1,9 @@
 """Train the face half of our generator: what each mouth code looks like on each idle frame.
 
     visavis train wav2lip --corpus DIR --avatar DIR --out DIR --steps N [--ear ear.safetensors]
+    visavis train wav2lip --corpus CAST-DIR --out DIR --steps N
 
+A corpus of the cast needs no avatar; several corpora, of the cast and of avatars, are learned from together.
 The true code stands in the audio embedding's place, so the way to the picture is a function and the picture
 comes out sharp; the ear, which makes the code out of sound, is trained apart. With ``--ear`` the two are
 merged into one generator file at every checkpoint. Runs may be killed at any time and resume from the last
@@ -26,7 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 from models.avatar import load_avatar
 from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
-from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus
+from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
 from models.wav2lip.fold import preferred_dtype
 from models.wav2lip.merge import info_of, merged, read_ear
@@ -300,8 +302,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="visavis train wav2lip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", type=Path, required=True, action="append", help="once for every avatar")
-    parser.add_argument("--avatar", type=Path, required=True, action="append", help="the avatar's folder, likewise")
+    parser.add_argument("--corpus", type=Path, required=True, action="append", help="may be given several times")
+    parser.add_argument(
+        "--avatar", type=Path, default=[], action="append",
+        help="folder of the avatar that a corpus was drawn of, once for each that is not of the cast, in their order",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--ear", type=Path, help="safetensors of an audio encoder, to merge with")
@@ -314,8 +319,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
-    if len(arguments.corpus) != len(arguments.avatar):
-        parser.error("give --corpus and --avatar in pairs")
+    if len(arguments.avatar) != sum(not has_own_faces(folder) for folder in arguments.corpus):
+        parser.error("give one --avatar for every --corpus that is not of the cast")
     torch.set_num_threads(arguments.threads)
     expert = None
     if arguments.expert:
@@ -329,5 +334,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         width=arguments.width,
         weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
     )
-    corpus = Corpus([(c, load_avatar(a)) for c, a in zip(arguments.corpus, arguments.avatar, strict=True)])
+    avatars = iter(arguments.avatar)
+    corpus = Corpus([(c, None if has_own_faces(c) else load_avatar(next(avatars))) for c in arguments.corpus])
     run(corpus, recipe, arguments.out, expert, arguments.ear, arguments.start)
