@@ -1,8 +1,8 @@
 """The cast: eighty heads by number, for a corpus that teaches faces at large.
 
 Numbers cross age, sex and skin: sixteen in a row are eight ages of both sexes, and each such block moves every one
-of them on to the next of four ranges of skin. All else is drawn from the number alone. The sheet of all of them was
-looked at, and what did not pass as a face was drawn anew: see ``_TAKES``.
+of them on to the next of four ranges of skin. All else is drawn from the number alone. The sheet of all of them, which
+``cast_sheet`` draws, was looked at, and what did not pass as a face was drawn anew: see ``_TAKES``.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,8 @@
 """The cast: who they are, how they are put together, and the corpus that shows them."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from models.studio import renderer
 from models.studio.arkit import weights
 from models.studio.cast import CAST_SIZE, HELD_OUT_FROM, member
 from models.studio.cast_corpus import SHARD_SCENES, scene_members
+from models.studio.cast_sheet import sheet
 from models.studio.corpus import draw_corpus
 from models.studio.hair_styles import HAIR_STYLES
 from models.studio.head import Head
@@ -74,12 +77,18 @@ def test_everybody_can_be_put_together_with_eyes_in_the_head() -> None:
         assert np.abs(eyes[0, 0] + eyes[1, 0]) < 0.02
 
 
-@pytest.fixture(scope="module")
-def scene() -> Scene:
+@contextmanager
+def unbaked() -> Iterator[None]:
     """Without baked light: for what is where."""
     with pytest.MonkeyPatch.context() as patch:
         for bake in ("bake_occlusion", "bake_visibility"):
             patch.setattr(renderer, bake, lambda vertices, *_: np.ones(len(vertices), np.float32))
+        yield
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    with unbaked():
         return Scene(member(35), np.random.default_rng(3))
 
 
@@ -154,3 +163,12 @@ def test_a_seed_makes_it_again_in_another_process(tmp_path: Path) -> None:
     before = shard_path(here, 0).stat().st_mtime_ns
     draw_corpus(here)
     assert shard_path(here, 0).stat().st_mtime_ns == before
+
+
+def test_a_sheet_shows_everybody_asked_for() -> None:
+    with unbaked():
+        picture = sheet([3, 40], 40)
+    assert picture.shape == (80, 80, 3)
+    tiles = picture.reshape(2, 40, 2, 40, 3).swapaxes(1, 2).reshape(4, -1)
+    assert len(np.unique(tiles, axis=0)) == 4
+    assert (tiles.std(axis=1) > 10).all()
