@@ -1,130 +1,125 @@
 """Draw the training corpus: pairs of an idle face box and the same box talking.
 
     visavis train corpus --avatar ada --curves curves.npz --out DIR --count 20000 --seed 1
+    visavis train corpus --cast --curves curves.npz --out DIR --count 40000 --seed 1 [--held-out]
 
-Writes ``idle.npz`` (``crops`` (250, 288, 288, 3) uint8 and ``boxes``) and shards ``shard-00000.npz`` of
-``target`` (n, 288, 288, 3) uint8, ``frame`` (n,) idle frame, ``row`` (n,) row of the curves or -1 for
-a made-up mouth, ``weights`` (n, 52) as drawn. A shard depends on the seed and its number alone; those
-already there are kept, so a run that was killed goes on where it stopped.
+Writes shards ``shard-00000.npz`` of ``target`` (n, 288, 288, 3) uint8, ``frame`` (n,) which idle frame, ``row``
+(n,) row of the curves or -1 for a made-up mouth, ``weights`` (n, 52) as drawn. Of an avatar, ``idle.npz`` holds
+``crops`` (250, 288, 288, 3) uint8 and ``boxes`` beside them. Of the cast (see ``models.studio.cast``) every shard
+holds its own idle frames, and ``mask.png`` is the avatars' blend mask: such a corpus is trained on without an
+avatar. A shard depends on the seed and its number alone; those already there are kept, so a run that was killed
+goes on where it stopped.
 """
 
 import argparse
-import multiprocessing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from models.errors import MediaError
-from models.studio.arkit import ARKIT_NAMES, INDEX
+from models.studio.cast_corpus import draw_cast_shard
 from models.studio.identity import IDENTITIES
 from models.studio.idle import LOOP_FRAMES
-from models.studio.stage import BOX_PX, Stage
+from models.studio.mouths import choose_mouths, load_curves
+from models.studio.shards import CAST, CorpusPlan, shard_path, write_arrays
+from models.studio.stage import Stage
 
-SHARD_SAMPLES = 256
-_FREE_SHAPES = (
-    ("mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper")
-    + ("mouthClose",)
-    + tuple(f"mouth{stem}" for stem in ("Smile", "Stretch", "LowerDown", "UpperUp", "Press", "Dimple", "Frown"))
-)
-
-
-@dataclass(frozen=True)
-class CorpusPlan:
-    """What to draw."""
-
-    avatar: str
-    curves: Path
-    """npz with ``curves`` (n, 52) float; ``names`` (52,) if its order is not ``ARKIT_NAMES``."""
-    out: Path
-    count: int
-    seed: int
-    made_up: float = 0.25
-    """Share of samples whose mouth is a random combination of weights."""
-
-    @property
-    def shards(self) -> int:
-        """How many shard files the plan makes."""
-        return -(-self.count // SHARD_SAMPLES)
-
-
-def load_curves(path: Path) -> NDArray[np.float32]:
-    """(n, 52) weights in the order of ``ARKIT_NAMES``.
-
-    Raises:
-        MediaError: when the file holds no such array.
-    """
-    try:
-        with np.load(path) as data:
-            curves = data["curves"].astype(np.float32)
-            names = [str(name) for name in data["names"]] if "names" in data else list(ARKIT_NAMES)
-    except (OSError, KeyError, ValueError) as error:
-        raise MediaError(f"{path.name} has no 'curves' array; write it with np.savez(curves=...).") from error
-    if curves.ndim != 2 or curves.shape[1] != len(names) or sorted(names) != list(ARKIT_NAMES):
-        raise MediaError(f"{path.name}: 'curves' must be (n, 52) with ARKit's 52 names.")
-    return np.ascontiguousarray(curves[:, [names.index(name) for name in ARKIT_NAMES]])
-
-
-def made_up_mouth(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random combination of a few mouth shapes, (52,), mostly symmetric, of speaking strength."""
-    vector = np.zeros(len(ARKIT_NAMES), np.float32)
-    vector[INDEX["jawOpen"]] = rng.beta(1.1, 2.4) * 0.9
-    for stem in rng.choice(_FREE_SHAPES, rng.integers(1, 5), replace=False):
-        strength = float(rng.beta(1.2, 2.2)) * 0.9
-        if stem in INDEX:
-            limit = float(vector[INDEX["jawOpen"]]) if stem == "mouthClose" else 1.0
-            vector[INDEX[stem]] = min(strength, limit)
-        else:
-            tilt = float(rng.normal()) * 0.08
-            vector[INDEX[stem + "Left"]] = strength * (1 + tilt)
-            vector[INDEX[stem + "Right"]] = strength * (1 - tilt)
-    return vector
-
-
-def _write(path: Path, **arrays: NDArray[np.generic]) -> None:
-    aside = path.with_name(f".{path.stem}.part.npz")
-    np.savez(aside, **arrays)  # type: ignore[arg-type]
-    aside.replace(path)
+_INPUTS = -1
+"""In the place of a shard's number: what the shards are drawn over."""
 
 
 def draw_shard(stage: Stage, curves: NDArray[np.float32], plan: CorpusPlan, shard: int) -> None:
-    """Draw and write one shard."""
-    count = min(SHARD_SAMPLES, plan.count - shard * SHARD_SAMPLES)
+    """Draw and write one shard of an avatar."""
+    count = plan.samples(shard)
     rng = np.random.default_rng([plan.seed, shard])
     frames = rng.integers(0, LOOP_FRAMES, count)
-    rows = np.where(rng.random(count) < plan.made_up, -1, rng.integers(0, len(curves), count))
-    weights = np.stack([curves[row] if row >= 0 else made_up_mouth(rng) for row in rows])
-    target = np.empty((count, BOX_PX, BOX_PX, 3), np.uint8)
-    for index in range(count):
-        target[index] = stage.render_mouth(int(frames[index]), weights[index])
-    _write(
+    rows, weights = choose_mouths(rng, curves, count, plan.made_up)
+    target = np.stack([stage.render_mouth(int(frame), mouth) for frame, mouth in zip(frames, weights, strict=True)])
+    write_arrays(
         shard_path(plan, shard), target=target, frame=frames.astype(np.int16), row=rows.astype(np.int32),
         weights=weights.astype(np.float32),
     )  # fmt: skip
 
 
-def shard_path(plan: CorpusPlan, shard: int) -> Path:
-    """Where shard number ``shard`` goes."""
-    return plan.out / f"shard-{shard:05d}.npz"
+class _Artist:
+    """Draws a plan's parts in one process."""
+
+    def __init__(self, plan: CorpusPlan, stage: Stage | None = None) -> None:
+        cv2.setNumThreads(1)
+        self.plan, self.curves = plan, load_curves(plan.curves)
+        self.stage = None if plan.avatar == CAST else stage or Stage(IDENTITIES[plan.avatar])
+
+    def draw(self, shard: int) -> int:
+        """Draw a shard or ``_INPUTS``; returns how many samples it has."""
+        if shard == _INPUTS:
+            self._write_inputs()
+            return 0
+        if self.stage is None:
+            draw_cast_shard(self.curves, self.plan, shard)
+        else:
+            draw_shard(self.stage, self.curves, self.plan, shard)
+        return self.plan.samples(shard)
+
+    def _write_inputs(self) -> None:
+        out = self.plan.out
+        if self.stage is None:
+            aside = out / ".mask.part.png"
+            cv2.imwrite(str(aside), Stage.blend_mask())
+            aside.replace(out / "mask.png")
+        else:
+            crops = np.stack([self.stage.idle_crop(frame) for frame in range(LOOP_FRAMES)])
+            write_arrays(out / "idle.npz", crops=crops, boxes=self.stage.boxes)
 
 
-def draw_corpus(plan: CorpusPlan, part: int = 0, parts: int = 1, stage: Stage | None = None) -> None:
-    """Draw every missing shard whose number is ``part`` modulo ``parts``; part 0 also writes the inputs."""
+_artist: _Artist | None = None
+"""Of a worker process."""
+
+
+def _start_worker(plan: CorpusPlan) -> None:
+    global _artist
+    _artist = _Artist(plan)
+
+
+def _draw_in_worker(shard: int) -> int:
+    assert _artist is not None
+    return _artist.draw(shard)
+
+
+def draw_corpus(plan: CorpusPlan, workers: int = 1, stage: Stage | None = None) -> None:
+    """Draw what is missing of a plan, in this process or in several.
+
+    Raises:
+        MediaError: the curves are unfit, or a worker was killed.
+    """
     plan.out.mkdir(parents=True, exist_ok=True)
-    curves = load_curves(plan.curves)
-    cv2.setNumThreads(1)
-    stage = stage or Stage(IDENTITIES[plan.avatar])
-    inputs = plan.out / "idle.npz"
-    if part == 0 and not inputs.exists():
-        crops = np.stack([stage.idle_crop(frame) for frame in range(LOOP_FRAMES)])
-        _write(inputs, crops=crops, boxes=stage.boxes)
-    for shard in range(part, plan.shards, parts):
-        if not shard_path(plan, shard).exists():
-            draw_shard(stage, curves, plan, shard)
-            print(f"shard {shard + 1} of {plan.shards}", flush=True)
+    load_curves(plan.curves)  # unfit ones are told here, not by every worker
+    inputs = plan.out / ("mask.png" if plan.avatar == CAST else "idle.npz")
+    missing = [shard for shard in range(plan.shards) if not shard_path(plan, shard).exists()]
+    done = plan.count - sum(plan.samples(shard) for shard in missing)
+    jobs = ([] if inputs.exists() else [_INPUTS]) + missing
+    with tqdm(total=plan.count, initial=done, unit="sample") as progress:
+        if not jobs:
+            return
+        if workers == 1:
+            artist = _Artist(plan, stage)
+            for job in jobs:
+                progress.update(artist.draw(job))
+            return
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (plan,))
+        try:
+            for future in as_completed([pool.submit(_draw_in_worker, job) for job in jobs]):
+                progress.update(future.result())
+        except BrokenProcessPool as error:
+            raise MediaError("A worker stopped early; run the same command again to go on.") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -132,25 +127,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="visavis train corpus", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--avatar", choices=sorted(IDENTITIES), required=True)
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--avatar", choices=sorted(IDENTITIES), help="one head, over its idle loop")
+    whose.add_argument("--cast", action="store_true", help="many heads, lights, poses and sizes")
     parser.add_argument("--curves", type=Path, required=True, help="npz with (n, 52) 'curves'")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, required=True, help="samples")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--made-up", type=float, default=0.25, help="share of random mouths")
+    parser.add_argument("--held-out", action="store_true", help="with --cast: the heads that no training sees")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
     options = parser.parse_args(argv)
-    plan = CorpusPlan(options.avatar, options.curves, options.out, options.count, options.seed, options.made_up)
-    if options.workers == 1:
-        draw_corpus(plan)
-        return
-    context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=draw_corpus, args=(plan, part, options.workers)) for part in range(options.workers)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if any(worker.exitcode for worker in workers):
-        raise SystemExit("a worker stopped early; run the same command again to go on")
+    if options.held_out and not options.cast:
+        parser.error("--held-out is for --cast")
+    plan = CorpusPlan(
+        CAST if options.cast else options.avatar, options.curves, options.out, options.count, options.seed,
+        options.made_up, options.held_out,
+    )  # fmt: skip
+    draw_corpus(plan, options.workers)

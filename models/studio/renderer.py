@@ -10,11 +10,11 @@ from models.studio import kernels, shading
 from models.studio.bake import bake_occlusion, bake_visibility, smooth_over
 from models.studio.hair import strand_texture
 from models.studio.head import Head, Pose
+from models.studio.light import STUDIO, Light
 from models.studio.mesh import Floats, Material, smoothstep, vertex_normals
 from models.studio.mouth import lip_shadow
 from models.studio.texture import paint_backdrop, paint_iris, paint_skin, skin_coordinates, texture_share
 
-KEY_LIGHT = np.array([-0.55, 0.75, 1.0]) / np.linalg.norm([-0.55, 0.75, 1.0])
 _CAMERA_DISTANCE = 8.6
 _CAMERA_RISE = 0.25
 _FOCAL = 5.5
@@ -77,16 +77,23 @@ class Renderer:
         head: whom to draw.
         size_px: side of the square picture.
         supersampling: samples a pixel along each axis.
+        light: what it stands in; may be set to another with the same ``key`` between pictures.
+        backdrop: linear RGB, (size_px x supersampling, likewise, 3); None paints the identity's own.
 
     Same inputs give the same bytes. Not safe to share between threads: buffers are reused.
     """
 
-    def __init__(self, head: Head, size_px: int = 512, supersampling: int = 2) -> None:
-        self.head, self.size_px, self.supersampling = head, size_px, supersampling
+    def __init__(
+        self,
+        head: Head,
+        size_px: int = 512,
+        supersampling: int = 2,
+        light: Light = STUDIO,
+        backdrop: Floats | None = None,
+    ) -> None:
+        self.head, self.size_px, self.supersampling, self.light = head, size_px, supersampling, light
         look, count = head.identity.look, len(head.vertices)
-        centre_y, zoom = head.identity.framing
-        self._eye = np.array([0.0, centre_y + _CAMERA_RISE, _CAMERA_DISTANCE])
-        self._view = _view(self._eye, centre_y, zoom)
+        self.aim(*head.identity.framing)
         self._normals = vertex_normals(head.vertices, head.triangles)
         self._surface = self._bake()
         self._hair = np.array(look.hair, np.float64)
@@ -94,7 +101,7 @@ class Renderer:
         self._iris = paint_iris(look)
         self._strands = np.ones((2, 2, 1), np.float32) if look.toon else strand_texture(512, look.seed)[..., None]
         self._fray = 1.0 if look.toon else _FRAY
-        self._backdrop = paint_backdrop(look, size_px * supersampling)
+        self._backdrop = paint_backdrop(look, size_px * supersampling) if backdrop is None else backdrop
         self._curve = np.clip((np.arange(4096) / 4095) ** (1 / 2.2) * 255 + 0.5, 0, 255).astype(np.uint8)
         self._world, self._world_normals = np.empty((count, 3)), np.empty((count, 3))
         self._screen = np.empty((count, 3))
@@ -102,6 +109,11 @@ class Renderer:
         self._local_light = np.ones(count, np.float32)
         self._diffuse = np.zeros((count, 3), np.float32)
         self._specular = np.zeros((count, 3), np.float32)
+
+    def aim(self, centre_y: float, zoom: float) -> None:
+        """Point the camera at a height (decimetres over the top of the neck), with a zoom; see ``Identity.framing``."""
+        self._eye = np.array([0.0, centre_y + _CAMERA_RISE, _CAMERA_DISTANCE])
+        self._view = _view(self._eye, centre_y, zoom)
 
     def _bake(self) -> _Surface:
         head = self.head
@@ -135,7 +147,7 @@ class Renderer:
         kind = head.triangle_material
         skip = (kind == Material.LASH).astype(np.uint8)
         occlusion = bake_occlusion(head.vertices, self._normals, head.triangles, skip)
-        visibility = bake_visibility(head.vertices, self._normals, head.triangles, skip, KEY_LIGHT)
+        visibility = bake_visibility(head.vertices, self._normals, head.triangles, skip, self.light.direction)
         smooth = kind != Material.EYE
         occlusion = smooth_over(occlusion, head.triangles[smooth], 2, 0.6)
         skin_like = np.isin(kind, (Material.SKIN, Material.CLOTH))
@@ -232,13 +244,13 @@ class Renderer:
         shading.light(
             self._seen, self._world, self._world_normals, surface.tangents, surface.occlusion,
             surface.visibility, head.material, surface.gloss, self._lit_inside(pose), self._hair,
-            self._eye, KEY_LIGHT, self._diffuse, self._specular,
+            self._eye, self.light.direction, self.light.colours, self._diffuse, self._specular,
         )  # fmt: skip
         linear = np.empty((*owner.shape, 3), np.float32)
         shading.shade(
             owner, share_u, share_v, head.triangles, head.triangle_material, surface.albedo, surface.mix,
             surface.coordinates, self._diffuse, self._specular, self._world, self._world_normals, self._eye,
-            self._skin, self._iris, self._strands, self._backdrop,
+            np.array(self.light.catchlight), self._skin, self._iris, self._strands, self._backdrop,
             float(smoothstep(0.3, 0.8, np.array(pose.lids_open))), look.toon, (area[0] * ss, area[1] * ss), linear,
         )  # fmt: skip
         out = np.empty((area[3] - area[1], area[2] - area[0], 3), np.uint8)

@@ -26,19 +26,20 @@ def light(
     hair: Doubles,
     eye: Doubles,
     key: Doubles,
+    colours: Doubles,
     diffuse: Floats,
     specular: Floats,
 ) -> None:
     """Light a vertex: key with baked soft shadow, fill, sky, rim; wrapped for skin, stranded for hair.
 
     ``local_light`` (n,) is what lips and lids let through. ``gloss`` is (n, 3): subsurface share, roughness,
-    specular gain (0.25 is plain hair).
+    specular gain (0.25 is plain hair). ``key`` and ``colours`` are a ``Light``'s.
     Hair follows Kajiya & Kay 1989.
     """
     fill = np.array([0.78, 0.13, 0.61])
     rim_a, rim_b = np.array([0.577, 0.371, -0.742]), np.array([-0.667, 0.292, -0.667])
-    key_tint, fill_tint = np.array([1.0, 0.955, 0.90]), np.array([0.62, 0.74, 0.95])
-    ground, sky = np.array([0.30, 0.24, 0.22]), np.array([0.46, 0.50, 0.58])
+    key_colour, key_tint, fill_colour = colours[0], colours[1], colours[2]
+    ground, sky, rim_gain = colours[3], colours[4], colours[5, 0]
     wrap_tint, rim_tint = np.array([0.42, 0.24, 0.16]), np.array([1.0, 0.9, 0.8])
     strand_tint = np.array([1.0, 0.9, 0.75])
     for i in range(len(world)):
@@ -70,7 +71,7 @@ def light(
         edge = (1 - max(nx * vx + ny * vy + nz * vz, 0.0)) ** 3
         back = max(nx * rim_a[0] + ny * rim_a[1] + nz * rim_a[2], 0.0) * 0.8
         back += max(nx * rim_b[0] + ny * rim_b[1] + nz * rim_b[2], 0.0) * 0.5
-        back *= edge * ambient
+        back *= edge * ambient * rim_gain
         if m == HAIR:
             back *= gloss[i, 2] * 4
         if m in (EYE, TEETH, TONGUE):
@@ -79,8 +80,8 @@ def light(
             w = soft * wrap_tint[c]
             direct = min(max((facing + w) / ((1 + w) * (1 + w)), 0.0), 1.0)
             shade = shadow_red if c == 0 else shadow
-            sum_ = 1.30 * key_tint[c] * direct * shade * (0.5 + 0.5 * ambient)
-            sum_ += 0.34 * fill_tint[c] * from_fill
+            sum_ = key_colour[c] * direct * shade * (0.5 + 0.5 * ambient)
+            sum_ += fill_colour[c] * from_fill
             sum_ += 0.5 * (ground[c] * (1 - upward) + sky[c] * upward) * ambient
             diffuse[i, c] = sum_ + back * 0.75 * rim_tint[c]
             specular[i, c] = shine * key_tint[c] + back * 0.25 * rim_tint[c]
@@ -114,11 +115,12 @@ def _at(values: Floats | Doubles, i: int, j: int, k: int, u: float, v: float, co
 
 @compiled
 def _catchlights(
-    nx: float, ny: float, nz: float, ex: float, ey: float, ez: float, facing: float
+    nx: float, ny: float, nz: float, ex: float, ey: float, ez: float, facing: float, mirrored: Doubles
 ) -> tuple[float, float]:
-    """Reflections of the key and of a weak second lamp in an eye, by unit normal and view vector."""
+    """Reflections of the key and of a weak second lamp in an eye, by unit normal and view vector;
+    ``mirrored`` is the direction in which the key is seen."""
     rx, ry, rz = 2 * facing * nx - ex, 2 * facing * ny - ey, 2 * facing * nz - ez
-    key = -0.398 * rx + 0.522 * ry + 0.758 * rz
+    key = mirrored[0] * rx + mirrored[1] * ry + mirrored[2] * rz
     lamp = 0.447 * rx - 0.099 * ry + 0.893 * rz
     return min(max((key - 0.965) / 0.02, 0.0), 1.0) * 0.95, min(max((lamp - 0.985) / 0.01, 0.0), 1.0) * 0.22
 
@@ -151,6 +153,7 @@ def shade(
     world: Doubles,
     normals: Doubles,
     eye: Doubles,
+    mirrored: Doubles,
     skin: Floats,
     iris: Floats,
     strands: Floats,
@@ -201,7 +204,7 @@ def shade(
                         bright += _at(specular, i, j, k, u, v, c) / 3
                     ink, tone, gleam = _drawn(m, facing, lit, bright)
                 else:
-                    key, lamp = _catchlights(nx, ny, nz, ex, ey, ez, facing)
+                    key, lamp = _catchlights(nx, ny, nz, ex, ey, ez, facing, mirrored)
             for c in range(3):
                 base = _at(albedo, i, j, k, u, v, c)
                 if m == HAIR:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from models.studio.head import Head, Pose
 from models.studio.identity import Identity
 from models.studio.idle import LOOP_FRAMES, IdlePose, idle_pose, talking_weights
-from models.studio.mesh import smoothstep
+from models.studio.mesh import SkinPart, smoothstep
 from models.studio.renderer import Renderer, Window
 
 PICTURE_PX = 512
@@ -17,6 +17,13 @@ _DRAWN_PX = 256
 """Width of the part that the mask may show, in the middle of the box."""
 _ABOVE_LIPS = 0.085
 """The box's middle row lies this far (decimetres) above the upper lip's edge: just under the nose."""
+
+
+def mouth_anchor(skin: SkinPart) -> NDArray[np.float64]:
+    """(1, 3): the point just under the nose that a face box is laid around."""
+    top = skin.vertices[(skin.lips > 0.5) & (skin.vertices[:, 2] > 0.85)]
+    highest = top[np.argmax(top[:, 1])]
+    return np.array([[0.0, float(highest[1]) + _ABOVE_LIPS, float(highest[2])]])
 
 
 class Stage:
@@ -31,10 +38,7 @@ class Stage:
         self.identity = identity
         self.head = Head(identity)
         self.renderer = Renderer(self.head, PICTURE_PX, supersampling=2)
-        skin = self.head.skin
-        top = skin.vertices[(skin.lips > 0.5) & (skin.vertices[:, 2] > 0.85)]
-        highest = top[np.argmax(top[:, 1])]
-        self._anchor = np.array([[0.0, float(highest[1]) + _ABOVE_LIPS, float(highest[2])]])
+        self._anchor = mouth_anchor(self.head.skin)
         self.boxes = np.array([self._box(frame) for frame in range(LOOP_FRAMES)], np.int32)
 
     def _box(self, frame: int) -> tuple[int, int, int, int]:

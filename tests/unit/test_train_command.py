@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.studio.arkit import weights
+from models.studio.cast import HELD_OUT_FROM
 from server.cli import main
 from server.train import STEPS
 
@@ -28,6 +30,26 @@ def test_speech_then_ear(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([*arguments, "--steps", "2", "--width", "0.125"]) == 0
     assert ear.is_file()
     assert '"jaw_correlation"' in capsys.readouterr().out
+
+
+def test_the_cast_then_a_face_without_an_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curves, cast = tmp_path / "curves.npz", tmp_path / "cast"
+    np.savez(curves, curves=np.stack([weights(jawOpen=step / 10) for step in range(6)]))
+    with pytest.raises(SystemExit):
+        main(
+            ["train", "corpus", "--avatar", "ada", "--held-out", "--curves", str(curves), "--out", "x", "--count", "1"]
+        )
+    assert "--held-out is for --cast" in capsys.readouterr().err
+    arguments = ["train", "corpus", "--cast", "--held-out", "--curves", str(curves), "--out", str(cast)]
+    assert main([*arguments, "--count", "6", "--made-up", "0"]) == 0
+    with np.load(cast / "shard-00000.npz") as data:
+        assert data["member"].min() >= HELD_OUT_FROM
+    arguments = ["train", "wav2lip", "--corpus", str(cast), "--out", str(tmp_path / "out"), "--steps", "2"]
+    assert main([*arguments, "--batch", "2", "--width", "0.125"]) == 0
+    assert (tmp_path / "out" / "sheet-000002.png").is_file()
+    with pytest.raises(SystemExit):
+        main([*arguments, "--avatar", str(tmp_path)])
+    assert "not of the cast" in capsys.readouterr().err
 
 
 def test_what_is_no_corpus_is_a_sentence_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,9 @@ import pytest
 
 from models.errors import MediaError
 from models.studio.arkit import ARKIT_NAMES, INDEX, MOUTH, weights
-from models.studio.corpus import (
-    SHARD_SAMPLES,
-    CorpusPlan,
-    draw_corpus,
-    draw_shard,
-    load_curves,
-    made_up_mouth,
-    shard_path,
-)
+from models.studio.corpus import draw_corpus, draw_shard
+from models.studio.mouths import load_curves, made_up_mouth
+from models.studio.shards import SHARD_SAMPLES, CorpusPlan, shard_path
 from models.studio.stage import Stage
 
 

@@ -9,9 +9,10 @@ import pytest
 from models.errors import AvatarError
 from models.studio.arkit import weights
 from models.studio.head import Head
-from models.studio.head_source import Source
-from models.studio.identity import ADA
+from models.studio.head_source import ASSET, Source
+from models.studio.identity import ADA, IDENTITIES
 from models.studio.mesh import subdivision, tube, unit_sphere, vertex_normals
+from models.studio.proportions import shaped
 from models.studio.stage import Stage
 
 CUBE = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
@@ -68,8 +69,21 @@ def test_targets_are_read_from_a_wheel_or_its_folder(tmp_path: Path, packed: boo
 def test_a_missing_asset_or_head_is_named(tmp_path: Path) -> None:
     with pytest.raises(AvatarError, match=r"gone\.npz is missing; rebuild it with head_source"):
         Head(ADA, tmp_path / "gone.npz")
-    with pytest.raises(AvatarError, match="no head 'nobody'"):
-        Head(dataclasses.replace(ADA, name="nobody"))
+    nobody = dataclasses.replace(ADA, name="nobody", face={"nose/of-nobody": 1.0})
+    with pytest.raises(AvatarError, match="lacks the target 'nose/of-nobody' of 'nobody'"):
+        Head(nobody)
+    with pytest.raises(AvatarError, match=r"gone\.npz is missing; rebuild it with head_source"):
+        shaped(ADA, tmp_path / "gone.npz")
+
+
+def test_the_table_of_proportions_makes_the_same_heads_as_the_source(stage: Stage) -> None:
+    for identity in IDENTITIES.values():
+        vertices, eyes = shaped(identity)
+        with np.load(ASSET) as data:
+            assert np.abs(vertices - data[f"{identity.name}.vertices"]).max() < 1e-4
+            assert np.abs(eyes - data[f"{identity.name}.eyes"]).max() < 1e-4
+    other = Head(dataclasses.replace(ADA, name="other"))
+    assert np.abs(other.vertices - stage.head.vertices).max() < 2e-3
 
 
 def test_shapes_add_up_and_only_the_head_moves(stage: Stage) -> None:

@@ -13,8 +13,10 @@ from tests.unit.wav2lip.avatars import soft_avatar
 JAW = ARKIT_NAMES.index("jawOpen")
 
 
-def write_corpus(folder: Path, samples: int = 48, shards: int = 2, clips: bool = False) -> None:
-    """Shards as the studio writes them."""
+def write_corpus(
+    folder: Path, samples: int = 48, shards: int = 2, clips: bool = False, own_faces: bool = False
+) -> None:
+    """Shards as the studio writes them; with ``own_faces``, as of the cast."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
     avatar = soft_avatar(frames=4)
@@ -27,6 +29,9 @@ def write_corpus(folder: Path, samples: int = 48, shards: int = 2, clips: bool =
         frame = rng.integers(0, len(avatar), samples)
         target = np.stack([_talking(idle[f], w) for f, w in zip(frame, jaw, strict=True)])
         fields = {"target": target, "frame": frame.astype(np.int16), "weights": weights}
+        if own_faces:
+            fields |= {"idle": np.stack(idle) // (1 + shard)}
+            cv2.imwrite(str(folder / "mask.png"), avatar.mask)
         if clips:
             fields |= {"clip": np.full(samples, shard), "clip_frame": np.arange(samples)}
             columns = np.repeat(jaw, 4)[: samples * 16 // 5 + 16]  # louder as the jaw opens

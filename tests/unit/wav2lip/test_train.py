@@ -181,6 +181,8 @@ def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
         small_corpus(tmp_path)
     with pytest.raises(MediaError, match="idle loop"):
         Corpus([(folder, soft_avatar(frames=2))])
+    with pytest.raises(MediaError, match="give the avatar"):
+        Corpus([(folder, None)])
 
 
 def test_some_inputs_say_something_else_in_the_same_pose(folder: Path) -> None:
@@ -211,6 +213,36 @@ def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Pa
     assert not np.isin(Trainer(both, recipe(1, held_out=4)).learned, both.held_out(4)).any()
     with pytest.raises(MediaError, match="another part"):
         Corpus([(tmp_path / "a", first), (tmp_path / "b", soft_avatar(frames=5, box=200))])
+
+
+def test_a_corpus_of_the_cast_brings_its_own_faces_and_mask(folder: Path, tmp_path: Path) -> None:
+    write_corpus(tmp_path / "cast", samples=10, own_faces=True)
+    cast, avatar = Corpus([(tmp_path / "cast", None)]), soft_avatar(frames=4)
+    np.testing.assert_array_equal(cast.mask, avatar.mask)
+    for shard in range(2):
+        with np.load(tmp_path / "cast" / f"shard-{shard:05d}.npz") as data:
+            batch = cast.batch(np.arange(10) + 10 * shard)
+            np.testing.assert_array_equal(batch.idle, data["idle"][data["frame"]])
+            np.testing.assert_array_equal(batch.target, data["target"])
+    assert cast.held_out(4).tolist() == [8, 9, 18, 19]
+    assert cast.held_out(1).tolist() == [9]
+    both = Corpus([(folder, avatar), (tmp_path / "cast", None)])
+    np.testing.assert_array_equal(both.batch(96 + np.arange(20)).idle, cast.batch(np.arange(20)).idle)
+    with pytest.raises(MediaError, match="'cast' shows another part"):
+        Corpus([(tmp_path / "cast", soft_avatar(frames=4, box=200)), (tmp_path / "cast", None)])
+
+
+def test_no_input_says_already_what_is_to_be_drawn(tmp_path: Path) -> None:
+    write_corpus(tmp_path, samples=6, shards=1)
+    shard = dict(np.load(tmp_path / "shard-00000.npz"))
+    shard["frame"] = np.array([0, 0, 1, 1, 1, 2], np.int16)
+    np.savez(tmp_path / "shard-00000.npz", **shard)
+    corpus = small_corpus(tmp_path)
+    for seed in range(5):
+        batch = corpus.batch(np.arange(6), 1.0, np.random.default_rng(seed))
+        assert (batch.idle != batch.target).any(axis=(1, 2, 3)).all()
+        np.testing.assert_array_equal(batch.idle[0], corpus.targets[1])
+        np.testing.assert_array_equal(batch.idle[5], corpus.idle[2])  # alone in its pose: at rest
 
 
 def test_a_damaged_state_says_so(tmp_path: Path) -> None:
