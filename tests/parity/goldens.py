@@ -1,6 +1,7 @@
 """Goldens on disk, and the report of how near our numbers come to them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,10 @@ class GoldenFile:
         else:
             self._report.line(f"{self._path.stem}/{name}", float(np.abs(value - expected).max(initial=0)), 0.0)
 
+    def note(self, name: str, error: float, tolerance: float) -> None:
+        """A line of the caller's own reckoning."""
+        self._report.line(f"{self._path.stem}/{name}", error, tolerance)
+
     def close(self) -> None:
         for name in sorted(self._unread):
             self._report.fail(f"{self._path.stem}/{name}", "was not compared")
@@ -150,3 +155,24 @@ class GoldenFolder:
 
     def open(self, stem: str) -> GoldenFile:
         return GoldenFile(self.folder / f"{stem}.npz", self.report)
+
+
+class Listener:
+    """Keeps the outputs of named modules, of each module's last call."""
+
+    def __init__(self, modules: dict[str, torch.nn.Module]) -> None:
+        self.outputs: dict[str, torch.Tensor] = {}
+        self._handles = [module.register_forward_hook(self._keep(name)) for name, module in modules.items()]
+
+    def _keep(self, name: str) -> Callable[..., None]:
+        def keep(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            self.outputs[name] = output.detach()
+
+        return keep
+
+    def __enter__(self) -> dict[str, torch.Tensor]:
+        return self.outputs
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()

@@ -14,7 +14,7 @@ from models.wav2lip.discriminator import QualityDiscriminator
 from models.wav2lip.network import Generator
 from models.wav2lip.syncnet import SyncNet
 from models.wav2lip.windows import chunk_starts
-from tests.parity.goldens import GoldenFile, GoldenFolder
+from tests.parity.goldens import GoldenFile, GoldenFolder, Listener
 from tests.parity.inputs import u01, uin
 
 OUTPUTS = 2e-5
@@ -63,27 +63,6 @@ def _batch5(seed: int) -> tuple[Tensor, Tensor]:
     return 2 * uin("w2l_mel5", (2, 5, 1, 80, 16), seed), _faces("w2l_face5", (2, 6, 5, 96, 96), seed)
 
 
-class _Listener:
-    """Keeps the outputs of named modules."""
-
-    def __init__(self, modules: dict[str, nn.Module]) -> None:
-        self.outputs: dict[str, Tensor] = {}
-        self._handles = [module.register_forward_hook(self._keep(name)) for name, module in modules.items()]
-
-    def _keep(self, name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self.outputs[name] = output.detach()
-
-        return keep
-
-    def __enter__(self) -> dict[str, Tensor]:
-        return self.outputs
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-
 @torch.no_grad()
 def check_generator(goldens: GoldenFolder, file: GoldenFile) -> None:
     generator, seed = _module(goldens, "wav2lip_generator"), goldens.seed
@@ -92,7 +71,7 @@ def check_generator(goldens: GoldenFolder, file: GoldenFile) -> None:
     inner = {f"act_enc{i}": block for i, block in enumerate(generator.face_encoder_blocks)}
     inner |= {f"act_dec{i}": block for i, block in enumerate(generator.face_decoder_blocks)}
     inner |= {"act_audio": generator.audio_encoder, "act_logit": generator.output_block[1]}
-    with _Listener(inner) as outputs:
+    with Listener(inner) as outputs:
         drawn = generator(mel, face)
     file.check("mel", mel)
     file.check("face_head", face.flatten()[-16:])
@@ -126,7 +105,7 @@ def check_discriminator(goldens: GoldenFolder, file: GoldenFile) -> None:
     discriminator = _module(goldens, "wav2lip_disc_qual")
     clip = u01("disc_clip", (2, 3, 5, 96, 96), goldens.seed)
     inner = {f"act_enc{i}": block for i, block in enumerate(discriminator.face_encoder_blocks)}
-    with _Listener(inner) as outputs:
+    with Listener(inner) as outputs:
         file.check("prob", discriminator(clip), OUTPUTS)
     for name, output in outputs.items():
         file.check_stats(name, output, OUTPUTS)
