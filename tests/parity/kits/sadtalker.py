@@ -30,6 +30,7 @@ KEYPOINTS = 5e-5
 RECONSTRUCTION = 2e-5
 POSE_PARTS = ("yaw", "pitch", "roll", "t", "exp")
 ANGLES = ("yaw", "pitch", "roll")
+NARROW = 0.125
 
 
 def run(goldens: GoldenFolder) -> None:
@@ -46,6 +47,7 @@ def run(goldens: GoldenFolder) -> None:
         "golden_headpose": check_geometry,
         "golden_kp_extractor": check_keypoints,
         "golden_mapping": check_mapping,
+        "golden_narrow": check_narrow,
     }
     for stem in goldens.files():
         if stem not in checks:
@@ -68,6 +70,11 @@ def _module(goldens: GoldenFolder, name: str) -> nn.Module:
         "mapping_00229": lambda: MappingNetwork(70),
     }
     return goldens.load(factories[name](), goldens.manifest["modules"][name]["entries"])
+
+
+def _narrow(goldens: GoldenFolder, network: nn.Module) -> nn.Module:
+    """Weights for a network that is narrower than the published one."""
+    return goldens.load(network, [[key, list(t.shape), str(t.dtype)] for key, t in network.state_dict().items()])
 
 
 def _parts(pose: HeadPose) -> dict[str, Tensor]:
@@ -343,3 +350,21 @@ def check_animation(goldens: GoldenFolder, file: GoldenFile) -> None:
     file.check("yaw_used_deg", yaw[None], EXACT)
     turned = animator.frames(source, driven[:1], Camera(yaw_deg=torch.from_numpy(yaw)))[None]
     _check_with_mean(file, "frame_given_yaw", turned, 2e-2, 1e-4, np.s_[..., 1::4, ::4])
+
+
+@torch.no_grad()
+def check_narrow(goldens: GoldenFolder, file: GoldenFile) -> None:
+    """Keypoints and renderer at an eighth of the width: our own numbers, of the code that met the full goldens.
+
+    The full ones take a minute; these show within a second that nothing has moved since.
+    """
+    seed = goldens.seed
+    detector, renderer = _narrow(goldens, KeypointDetector(NARROW)), _narrow(goldens, Renderer(NARROW))
+    picture = image("g128", 2, 128, seed)[:1]
+    source, driving = (0.45 * uin(name, (1, 15, 3), seed) for name in ("g_ks", "g_kd"))
+    drawn = renderer(picture, source, driving)
+    file.check("keypoints", detector(picture), KEYPOINTS)
+    file.check("picture", drawn.picture, 2e-3, step=np.s_[..., ::2, ::2])
+    file.check("mask", drawn.motion.mask, 2e-3, step=np.s_[..., ::4, ::4, ::4])
+    file.check("deformation", drawn.motion.deformation, 2e-3, step=np.s_[:, ::4, ::4, ::4])
+    file.check("occlusion", drawn.motion.occlusion, 2e-3)
