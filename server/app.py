@@ -15,6 +15,7 @@ from server import api, signaling
 from server.config import Settings
 from server.errors import RequestError, ServerFullError
 from server.executor import Executor
+from server.jobs import api as jobs
 from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, READY, SETTINGS, Readiness
 from server.library import Library
 from server.media import rtc
@@ -44,9 +45,12 @@ def create_app(settings: Settings) -> web.Application:
     app[LIBRARY] = Library(executor, [AVATARS, *settings.avatars.folders], settings.engine.weights)
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)
     app[READY] = Readiness()
-    app.add_routes([*signaling.routes(), *api.routes()])
+    app[jobs.JOBS] = jobs.JobService(settings)
+    app.add_routes([*signaling.routes(), *jobs.routes(), *api.routes()])
     app.on_response_prepare.append(_secure)
     app.cleanup_ctx.append(_lifetime)
+    app.cleanup_ctx.append(jobs.lifetime)
+    app.on_shutdown.append(jobs.end_streams)
     return app
 
 

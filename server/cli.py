@@ -12,6 +12,7 @@ from typing import Any
 
 from models.errors import VisavisError
 from server import bench, render, train
+from server.jobs import worker
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     offline = commands.add_parser("render", help="speak a sound file into a video file")
     render.add_arguments(offline)
     offline.set_defaults(run=render.run)
+
+    worker.add_arguments(commands.add_parser("work", help="render queued jobs; a server starts its own workers"))
 
     load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
     _add_loadtest(load)

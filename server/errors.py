@@ -9,6 +9,18 @@ class RequestError(VisavisError):
     status = 400
 
 
+class ConflictError(RequestError):
+    """It cannot be done as things stand."""
+
+    status = 409
+
+
+class TooLargeError(RequestError):
+    """The body is larger than the settings allow."""
+
+    status = 413
+
+
 class NotFoundError(RequestError):
     """What was asked for is not here."""
 

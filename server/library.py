@@ -65,6 +65,14 @@ class Library:
                 self._prepared[key] = await self._executor.call_in_steps(engine.preparation(avatar))
             return self._prepared[key]
 
+    async def folder(self, name: str) -> Path:
+        """Where an avatar lies, damaged or not.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        return self._folder(name)
+
     async def cards(self) -> list[AvatarCard]:
         """What is told of each avatar; a damaged one is named in the log and left out."""
         return await asyncio.to_thread(self._read_cards)

@@ -1,5 +1,6 @@
 """Where the files that travel with the packages lie: beside them in a checkout, inside them in a wheel."""
 
+import os
 from pathlib import Path
 
 _SERVER = Path(__file__).resolve().parent
@@ -12,6 +13,15 @@ def _shared(name: str) -> Path:
     return packed if packed.is_dir() else _CHECKOUT / name
 
 
+PACKAGES = _CHECKOUT
+"""The folder that ``server`` and ``models`` lie in."""
 STATIC = _shared("static")
 CONFIGS = _shared("configs")
 AVATARS = _SERVER.parent / "models" / "assets" / "avatars"
+
+
+def own_jobs() -> Path:
+    """Where jobs and their results are kept unless told otherwise (XDG Base Directory Specification 0.8)."""
+    data = os.environ.get("XDG_DATA_HOME", "")
+    home = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
+    return home / "visavis" / "jobs"

@@ -19,12 +19,13 @@ def avatar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(avatar_folder: Path) -> Settings:
+def settings(avatar_folder: Path, tmp_path: Path) -> Settings:
     return load_settings(
         overrides={
             "ice": {"host_addresses": ["127.0.0.1"]},
             "avatars": {"default": "disc", "folders": [avatar_folder.parent]},
             "engine": {"name": "probe"},
+            "jobs": {"folder": tmp_path / "jobs"},
         }
     )
 
