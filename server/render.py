@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -184,7 +185,7 @@ def sound_frame(samples: NDArray[np.float32], start: int) -> av.AudioFrame:
 
 
 def use_threads(count: int) -> None:
-    """Threads the networks of this process may use."""
-    import torch  # heavy, and only renders need it
-
-    torch.set_num_threads(count)
+    """Threads the networks of this process may use; call it when the engine is loaded."""
+    torch = sys.modules.get("torch")  # an engine without a network has not loaded it, and it takes seconds
+    if torch is not None:
+        torch.set_num_threads(count)

@@ -5,6 +5,7 @@ any moment, it leaves whole chunks and a lease that runs out.
 """
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -22,7 +23,7 @@ import av
 
 from models.avatar import MANIFEST, load_avatar
 from models.engine import Engine
-from models.errors import AvatarError, VisavisError
+from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import load_engine
 from server.config import Settings, load_settings, merge, parse_override
 from server.jobs import film
@@ -176,8 +177,8 @@ class Worker:
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:
-            use_threads(self._settings.engine.threads)
             self._engines[name] = load_engine(name, self._settings.engine.weights)
+            use_threads(self._settings.engine.threads)
         return self._engines[name]
 
     def _let_go(self, job: Job, folder: JobFolder) -> None:
@@ -227,9 +228,11 @@ def _only_avatar(folder: JobFolder) -> Path:
 
 def _sentence(error: Exception) -> str:
     """For the job's user; what is not theirs to mend names no file of ours."""
+    if isinstance(error, MediaError):
+        return "The job's sound can no longer be read; send the job again."
     if isinstance(error, VisavisError):
         return str(error)
-    if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+    if isinstance(error, OSError) and (error.errno == errno.ENOSPC or not isinstance(error, av.FFmpegError)):
         return f"The job's files could not be written ({error.strerror}); free some space and send the job again."
     return f"The job could not be rendered ({type(error).__name__}); the server's log tells more."
 
