@@ -15,6 +15,7 @@ from server import api, avatar_api, signaling
 from server.config import Settings
 from server.errors import RequestError, ServerFullError
 from server.executor import Executor
+from server.jobs import api as jobs
 from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, OWN_AVATARS, READY, SETTINGS, Readiness
 from server.library import Library
 from server.media import rtc
@@ -48,10 +49,13 @@ def create_app(settings: Settings) -> web.Application:
     app[OWN_AVATARS] = OwnAvatars(settings)
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)
     app[READY] = Readiness()
-    app.add_routes([*signaling.routes(), *avatar_api.routes(), *api.routes()])
+    app[jobs.JOBS] = jobs.JobService(settings)
+    app.add_routes([*signaling.routes(), *avatar_api.routes(), *jobs.routes(), *api.routes()])
     app.on_response_prepare.append(_secure)
     app.cleanup_ctx.append(_lifetime)
+    app.cleanup_ctx.append(jobs.lifetime)
     app.on_shutdown.append(_stop_making)
+    app.on_shutdown.append(jobs.end_streams)
     return app
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from models.errors import VisavisError
 from server import avatar_command, bench, models_command, motion_command, render, train
+from server.jobs import worker
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     avatar_command.add_arguments(commands.add_parser("avatar", help="faces of your own, from a photo or a clip"))
     motion = commands.add_parser("motion", help="motion templates: from a clip, onto any avatar")
     motion_command.add_arguments(motion)
+    worker.add_arguments(commands.add_parser("work", help="render queued jobs; a server starts its own workers"))
 
     load = commands.add_parser("loadtest", help="scripted WebRTC clients and what they measured")
     _add_loadtest(load)

@@ -13,7 +13,7 @@ from pydantic_settings import (
 )
 
 from models.errors import VisavisError
-from server.paths import CONFIGS, own_avatars
+from server.paths import CONFIGS, own_avatars, own_jobs
 
 
 class SettingsError(VisavisError):
@@ -87,6 +87,25 @@ class PlayoutSettings(_Section):
     render_budget_ms: float = Field(ge=10, le=1000)
 
 
+class JobSettings(_Section):
+    """Offline renders: where they are kept, and how much of them."""
+
+    folder: Path | None
+    workers: int = Field(ge=0, le=64)
+    max_waiting: int = Field(ge=1)
+    max_upload_bytes: int = Field(ge=1024)
+    max_sound_s: float = Field(gt=0)
+    chunk_frames: int = Field(ge=8, multiple_of=8)
+    lease_s: float = Field(ge=1)
+    max_attempts: int = Field(ge=1)
+    keep_s: float = Field(gt=0)
+
+    @property
+    def place(self) -> Path:
+        """The folder jobs are kept in."""
+        return self.folder or own_jobs()
+
+
 class Settings(BaseSettings):
     """All of it; configs/default.yaml explains each key."""
 
@@ -98,6 +117,7 @@ class Settings(BaseSettings):
     avatars: AvatarSettings
     engine: EngineSettings
     playout: PlayoutSettings
+    jobs: JobSettings
     log_level: Literal["debug", "info", "warning", "error"]
 
 

@@ -21,7 +21,17 @@ AVATARS = _SERVER.parent / "models" / "assets" / "avatars"
 
 
 def own_avatars() -> Path:
-    """Where a user's own avatars go unless told otherwise (XDG Base Directory Specification 0.8)."""
+    """Where a user's own avatars go unless told otherwise."""
+    return _user_data() / "avatars"
+
+
+def own_jobs() -> Path:
+    """Where jobs and their results are kept unless told otherwise."""
+    return _user_data() / "jobs"
+
+
+def _user_data() -> Path:
+    """The user's data folder (XDG Base Directory Specification 0.8)."""
     data = os.environ.get("XDG_DATA_HOME", "")
     home = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
-    return home / "visavis" / "avatars"
+    return home / "visavis"

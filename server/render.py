@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,13 @@ from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
 from server.paths import AVATARS, own_avatars
 
 _BATCH = 8
+_STRANGERS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": (
+        "wav,w64,aiff,au,caf,mp3,aac,flac,ogg,amr,ac3,asf,avi,mpeg,mpegts,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2"
+    ),
+}
+"""FFmpeg's options for files that others sent."""
 _CHUNK_SAMPLES = WIRE_RATE_HZ // FRAMES_PER_SECOND
 
 
@@ -52,48 +61,71 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def draw(engine: Engine, avatar: Avatar, sound: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.uint8]]:
+def draw(
+    engine: Engine, avatar: Avatar, sound: Iterator[NDArray[np.float32]], *, first_frame: int = 0, chunk_frames: int = 0
+) -> Iterator[NDArray[np.uint8]]:
     """One I420 picture for every 40 ms of sound, the last begun one included. Memory does not grow with it.
 
     Args:
         engine: what draws.
         avatar: whom.
-        sound: (n,) chunks at 48 kHz mono.
+        sound: (n,) chunks at 48 kHz mono, from the first on.
+        first_frame: frames before it are heard, not drawn; a multiple of ``chunk_frames``.
+        chunk_frames: the engine forgets what it remembers every so many frames, so that what is drawn from
+            ``first_frame`` on equals what would have been drawn from the beginning. A multiple of 8; 0: never.
     """
+    if chunk_frames % _BATCH or (first_frame and (not chunk_frames or first_frame % chunk_frames)):
+        raise ValueError(f"Chunks of {chunk_frames} frames, from {first_frame} on, are not whole batches of {_BATCH}.")
     talker = Talker(engine, avatar, engine.prepare(avatar))
+    pen = _Pen(engine, talker, chunk_frames)
     heard = 0
-    drawn = 0
+    drawn = first_frame
     waiting: list[FrameJob] = []
     for chunk in sound:
         heard += len(chunk)
         talker.push(chunk)
-        waiting.extend(talker.jobs())
+        waiting.extend(job for job in talker.jobs() if job.index >= first_frame)
         while len(waiting) >= _BATCH:
             batch, waiting = waiting[:_BATCH], waiting[_BATCH:]
             drawn += len(batch)
-            yield from _draw_batch(engine, talker, batch)
+            yield from pen.draw(batch)
     talker.finish()
-    waiting.extend(talker.jobs())
+    waiting.extend(job for job in talker.jobs() if job.index >= first_frame)
     rest = -(-heard // _CHUNK_SAMPLES) - drawn
     for start in range(0, rest, _BATCH):
-        yield from _draw_batch(engine, talker, waiting[start : min(start + _BATCH, rest)])
+        yield from pen.draw(waiting[start : min(start + _BATCH, rest)])
 
 
-def _draw_batch(engine: Engine, talker: Talker, batch: list[FrameJob]) -> list[NDArray[np.uint8]]:
-    requests = [job.request for job in batch if job.request is not None]
-    crops = iter(engine.render(requests) if requests else [])
-    return [talker.picture(job, next(crops) if job.request is not None else None) for job in batch]
+class _Pen:
+    """Draws batches, and forgets what the engine remembers where a chunk begins."""
+
+    def __init__(self, engine: Engine, talker: Talker, chunk_frames: int) -> None:
+        self._engine, self._talker, self._chunk_frames = engine, talker, chunk_frames
+        self._state: Any = None
+
+    def draw(self, batch: list[FrameJob]) -> list[NDArray[np.uint8]]:
+        requests = [job.request for job in batch if job.request is not None]
+        if self._chunk_frames:
+            if batch[0].index % self._chunk_frames == 0:
+                self._state = self._engine.new_state()
+            requests = [replace(request, state=self._state) for request in requests]
+        crops = iter(self._engine.render(requests) if requests else [])
+        return [self._talker.picture(job, next(crops) if job.request is not None else None) for job in batch]
 
 
-def read_sound(path: Path) -> Iterator[NDArray[np.float32]]:
+def read_sound(path: Path, *, from_stranger: bool = False) -> Iterator[NDArray[np.float32]]:
     """A file's sound as 40 ms chunks, (n,) float32 at 48 kHz mono.
+
+    Args:
+        path: the file.
+        from_stranger: it was sent to us, so it may not be a playlist that names other files or addresses.
 
     Raises:
         MediaError: it has none, or it cannot be decoded.
     """
     resampler = AudioResampler(format="flt", layout="mono", rate=WIRE_RATE_HZ, frame_size=_CHUNK_SAMPLES)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), container_options=_STRANGERS if from_stranger else {}) as container:
             if not container.streams.audio:
                 raise MediaError(f"{path} holds no sound; give a file with an audio track.")
             for frame in container.decode(audio=0):
@@ -136,7 +168,7 @@ def write_video(path: Path, avatar: Avatar, pictures: Any, speech: Path) -> None
                 container.mux(video.encode(frame))
                 chunk = next(sound, None)
                 if chunk is not None:
-                    container.mux(audio.encode(_sound_frame(chunk, tick)))
+                    container.mux(audio.encode(sound_frame(chunk, tick)))
                     tick += len(chunk)
             container.mux(video.encode(None))
             container.mux(audio.encode(None))
@@ -147,7 +179,15 @@ def write_video(path: Path, avatar: Avatar, pictures: Any, speech: Path) -> None
         aside.unlink(missing_ok=True)
 
 
-def _sound_frame(samples: NDArray[np.float32], start: int) -> av.AudioFrame:
+def sound_frame(samples: NDArray[np.float32], start: int) -> av.AudioFrame:
+    """(n,) samples at 48 kHz for an encoder; ``start`` counts those before them."""
     frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = WIRE_RATE_HZ, start, Fraction(1, WIRE_RATE_HZ)
     return frame
+
+
+def use_threads(count: int) -> None:
+    """Threads the networks of this process may use; call it when the engine is loaded."""
+    torch = sys.modules.get("torch")  # an engine without a network has not loaded it, and it takes seconds
+    if torch is not None:
+        torch.set_num_threads(count)

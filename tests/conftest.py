@@ -25,6 +25,7 @@ def settings(avatar_folder: Path, tmp_path: Path) -> Settings:
             "ice": {"host_addresses": ["127.0.0.1"]},
             "avatars": {"default": "disc", "folders": [avatar_folder.parent], "own_folder": tmp_path / "own"},
             "engine": {"name": "probe"},
+            "jobs": {"folder": tmp_path / "jobs", "chunk_frames": 16, "lease_s": 2},
         }
     )
 

@@ -4,7 +4,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from models.wav2lip.layers import PlainConvBlock, scaled
+from models.audio.encoder import scaled
+from models.wav2lip.layers import PlainConvBlock
 
 
 class QualityDiscriminator(nn.Module):

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.wav2lip.layers import ConvBlock, UpBlock
+from models.audio.encoder import ConvBlock
+from models.wav2lip.layers import UpBlock
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.wav2lip.layers import ConvBlock, UpBlock, audio_encoder, residuals, scaled
+from models.audio.encoder import ConvBlock, audio_encoder, residuals, scaled
+from models.wav2lip.layers import UpBlock
 
 CORE_SIZE = 96
 """Side of the outermost level, and of the published generator's pictures."""
@@ -29,7 +30,7 @@ class Generator(nn.Module):
 
         face encoder    6x96x96   C7 16 | C3/2 32 +2 | C3/2 64 +3 | C3/2 128 +2 | C3/2 256 +2 | C3/2 512 +1
                                   | C3 512, C1 512            sizes 96 48 24 12 6 3 1
-        audio encoder   1x80x16   -> 512x1x1, see ``layers.audio_encoder``
+        audio encoder   1x80x16   -> 512x1x1, see ``models.audio.encoder``
         decoder         C1 512 | T3 512 +1 | T3x2 512 +2 | T3x2 384 +2 | T3x2 256 +2 | T3x2 128 +2
                         | T3x2 64 +2
                         after each block the face feature of its size is appended on the channels

@@ -7,7 +7,7 @@ form of Wav2Lip (ACM Multimedia 2020).
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.wav2lip.layers import ConvBlock, audio_encoder, residuals, scaled
+from models.audio.encoder import ConvBlock, audio_encoder, residuals, scaled
 
 FRAMES = 5
 """Pictures in a row that the expert sees at once; its one mel window of 16 columns spans the same 0.2 s."""
@@ -21,7 +21,7 @@ class SyncNet(nn.Module):
         C7 32 | C5/(1,2) 64, padding 1, +2 | C3/2 128 +3 | C3/2 256 +2 | C3/2 512 +2 | C3/2 512
         | C3 512, C1 512
 
-    The second layer's padding of 1 trims the picture to 46x47. Audio encoder: ``layers.audio_encoder``
+    The second layer's padding of 1 trims the picture to 46x47. Audio encoder: ``models.audio.encoder``
     with two residual blocks at 256 channels.
     """
 

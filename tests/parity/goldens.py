@@ -160,6 +160,10 @@ class GoldenFile:
         else:
             self._report.line(f"{self._path.stem}/{name}", float(np.abs(value - expected).max(initial=0)), 0.0)
 
+    def note(self, name: str, error: float, tolerance: float) -> None:
+        """A line of the caller's own reckoning."""
+        self._report.line(f"{self._path.stem}/{name}", error, tolerance)
+
     def close(self) -> None:
         for name in sorted(self._unread):
             self._report.fail(f"{self._path.stem}/{name}", "was not compared")

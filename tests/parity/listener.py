@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Listener:
-    """Keeps the outputs of named modules."""
+    """Keeps the outputs of named modules, of each module's last call."""
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self.outputs: dict[str, Tensor] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ENGINES = ("wav2lip", "liveportrait", "probe")
+ENGINES = ("wav2lip", "liveportrait", "sadtalker", "probe")
 PEERS = ("media", "session.py", "signaling.py", "client.py", "loadtest.py", "rtp_tap.py")
 """What of the server may know aiortc."""
 

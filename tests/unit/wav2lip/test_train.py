@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.audio.encoder import audio_encoder
 from models.engine import RenderRequest
 from models.errors import CheckpointError, MediaError
 from models.studio.arkit import ARKIT_NAMES
@@ -17,7 +18,6 @@ from models.wav2lip import objective, train, train_syncnet
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import Corpus
 from models.wav2lip.engine import load_engine
-from models.wav2lip.layers import audio_encoder
 from models.wav2lip.syncnet import SyncNet
 from models.wav2lip.train import Recipe, Trainer
 from tests.unit.wav2lip.avatars import soft_avatar

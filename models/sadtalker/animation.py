@@ -1,0 +1,48 @@
+"""The animation step: a picture, and coefficients that say what its face does, to frames."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.sadtalker.geometry import Camera, posed_keypoints
+from models.sadtalker.keypoints import KeypointDetector
+from models.sadtalker.mapping import MappingNetwork
+from models.sadtalker.renderer import Renderer, SourceFeatures
+
+
+@dataclass(frozen=True)
+class AnimatedSource:
+    """What depends on the picture alone."""
+
+    features: SourceFeatures
+    canonical: Tensor
+    """(1, 15, 3) keypoints, facing the camera at rest."""
+    keypoints: Tensor
+    """(1, 15, 3), as the picture shows them."""
+
+
+class Animator:
+    """Three networks as one: coefficients to pose, pose to keypoints, keypoints to picture."""
+
+    def __init__(self, keypoints: KeypointDetector, mapping: MappingNetwork, renderer: Renderer) -> None:
+        self._keypoints, self._mapping, self._renderer = keypoints, mapping, renderer
+
+    @torch.inference_mode()
+    def source(self, picture: Tensor, window: Tensor) -> AnimatedSource:
+        """Look at a picture (3, h, w) RGB in [0, 1] with its own coefficient window (c, 27)."""
+        canonical = self._keypoints(picture[None])
+        shown = posed_keypoints(canonical, self._mapping(window[None]))
+        return AnimatedSource(self._renderer.encode(picture[None]), canonical, shown)
+
+    @torch.inference_mode()
+    def frames(self, source: AnimatedSource, windows: Tensor, camera: Camera | None = None) -> Tensor:
+        """Draw n frames of coefficient windows (n, c, 27): RGB (n, 3, h, w) in [0, 1].
+
+        Camera angles, where given, are (n,) each and replace the pose's own.
+        """
+        count = len(windows)
+        canonical = source.canonical.expand(count, -1, -1)
+        driven = posed_keypoints(canonical, self._mapping(windows), camera)
+        shown = source.keypoints.expand(count, -1, -1)
+        return self._renderer.draw(source.features.repeated(count), shown, driven).picture
