@@ -27,6 +27,8 @@ from models.studio.voices import language_of, random_prosody, random_voice
 from models.timebase import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, SPEECH_RATE_HZ
 
 _PAUSE_S = (0.1, 0.9)
+_STRETCH = (0.85, 1.25)
+"""From a longer vocal tract than the voice's own to a child's."""
 _PURE_NOISE_SHARE = 0.05
 _BABBLE_SHARE = 0.06
 """Share of the clips in which others talk: softly by themselves, or behind the one who is heard."""
@@ -39,7 +41,7 @@ def clip(rng: np.random.Generator, held_out: bool) -> tuple[Sound, NDArray[np.fl
     """One sentence between pauses: sound at 16 kHz and its mouth code, (n, K) at 25 a second."""
     voice = random_voice(rng, held_out)
     utterance = speak(pick(language_of(voice), rng, held_out), voice, int(rng.integers(1 << 31)), random_prosody(rng))
-    stretch = float(rng.uniform(0.88, 1.14))  # read at another rate: pitch, formants and pace move together
+    stretch = float(rng.uniform(*_STRETCH))  # read at another rate: pitch, formants and pace move together
     sound = soxr.resample(utterance.samples, utterance.sample_rate_hz, SPEECH_RATE_HZ / stretch)
     duration_s = len(sound) / SPEECH_RATE_HZ
     scale = duration_s / utterance.duration_s
