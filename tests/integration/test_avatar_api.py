@@ -14,8 +14,12 @@ from aiohttp.test_utils import TestServer
 
 from server.app import create_app
 from server.config import Settings
+from server.paths import AVATARS
 from tests.integration.test_server import Peer
 from tests.unit.face.faces import portrait, talking, write_clip, write_photo
+
+BROUGHT = dict.fromkeys((folder.name for folder in AVATARS.iterdir()), False)
+"""The shipped avatars: not the user's own."""
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ async def test_add_talk_and_remove(
             assert answer.status == 201, await answer.text()
             return await answer.json()
 
-    assert await names(http) == {"ada": False, "disc": False}
+    assert await names(http) == {**BROUGHT, "disc": False}
     making = asyncio.create_task(post())
     await asyncio.sleep(0.3)
     assert "being made" in await refused(http, form(photo, name="other"), 503)
@@ -103,7 +107,7 @@ async def test_add_talk_and_remove(
         await peer.close()
     async with http.delete("/avatars/me") as answer:
         assert answer.status == 204
-    assert await names(http) == {"ada": False, "disc": False}
+    assert await names(http) == {**BROUGHT, "disc": False}
     assert list(settings.avatars.own.iterdir()) == []
     async with http.delete("/avatars/me") as answer:
         assert answer.status == 404
@@ -167,7 +171,7 @@ async def test_settings_limit_what_is_added(
     await server.start_server()
     try:
         async with aiohttp.ClientSession(server.make_url("/")) as http:
-            assert await names(http) == {"ada": False, "disc": False}  # the damaged one is left out
+            assert await names(http) == {**BROUGHT, "disc": False}  # the damaged one is left out
             await refused(http, form(photo, name="me"), status)
             async with http.get("/avatars") as answer:
                 assert (await answer.json())["uploads"] is (values.get("uploads") != "nobody")
