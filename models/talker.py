@@ -57,7 +57,7 @@ class Talker:
         self._last_crop: NDArray[np.uint8] | None = None
 
     def push(self, samples_48k: NDArray[np.float32]) -> None:
-        """Hear (n,) more samples at 48 kHz. NaN and infinities count as silence."""
+        """Hear (n,) more samples at 48 kHz, clipped to [-1, 1]. NaN and infinities count as silence."""
         self._pushed.append(samples_48k)
         self._pushed_samples += len(samples_48k)
 
@@ -104,7 +104,7 @@ class Talker:
             self._pushed.clear()
             if not np.isfinite(sound).all():
                 sound = np.nan_to_num(sound, nan=0.0, posinf=0.0, neginf=0.0)
-            self._hear(self._resampler.push(sound))
+            self._hear(self._resampler.push(np.clip(sound, -1.0, 1.0)))
 
     def _hear(self, samples: NDArray[np.float32]) -> None:
         if len(samples):

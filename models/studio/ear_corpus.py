@@ -33,6 +33,8 @@ _PURE_NOISE_SHARE = 0.05
 _BABBLE_SHARE = 0.06
 """Share of the clips in which others talk: softly by themselves, or behind the one who is heard."""
 _BABBLERS = 5
+_OVERDRIVEN_SHARE = 0.1
+"""Share of the clips recorded too loud: every microphone has somebody who shouts into it."""
 
 Sound = NDArray[np.float32]
 
@@ -71,6 +73,8 @@ def as_heard(sound: Sound, rng: np.random.Generator) -> Sound:
         )
     if rng.random() < 0.2:
         sound = degrade.through_opus(np.asarray(sound, np.float32), int(rng.choice((16, 24, 32, 64))))
+    if rng.random() < _OVERDRIVEN_SHARE:
+        sound = sound / max(degrade.active_rms(sound), 1e-4) * degrade.decibels(rng.uniform(-12.0, 30.0))
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
 
 

@@ -69,7 +69,8 @@ def with_nans(sound: np.ndarray) -> np.ndarray:
 
 
 TALKS = {
-    "clipped": (lambda sound: np.clip(3 * sound / np.abs(sound).max(), -1, 1), 48_000),
+    "clipped": (lambda sound: np.clip(30 * sound, -1, 1), 48_000),
+    "over full scale": (lambda sound: 1000 * sound, 48_000),
     "8 kHz": (lambda sound: 0.5 * soxr.resample(sound, 48_000, 8000), 8000),
     "one dead channel": (lambda sound: np.stack([0.5 * sound, 0 * sound], axis=1), 48_000),
     "some NaN": (with_nans, 48_000),
@@ -87,15 +88,6 @@ def test_a_bad_recording_still_talks(
     assert np.isfinite(watched.opening_mm).all()
     assert np.quantile(watched.opening_mm, 0.9) > 0.2 * gauge.range_mm
     assert watched.opening_mm.std() > 0.1 * gauge.range_mm
-
-
-def test_sound_far_over_full_scale_has_a_defined_mouth(
-    said: np.ndarray, tmp_path: Path, engine: Engine, short_ada: Avatar, gauge: OpeningGauge
-) -> None:
-    path = write_float_wav(tmp_path / "in.wav", 1000 * said, 48_000)
-    watched = recording.watch(draw, engine, short_ada, gauge, read_sound(path), 200)
-    assert np.isfinite(watched.opening_mm).all()
-    assert watched.opening_mm.max() < 1.5 * gauge.range_mm
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
