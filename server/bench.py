@@ -1,6 +1,6 @@
 """``visavis bench``: what the parts are worth, measured.
 
-``quality`` judges the talking face, ``wav2lip`` the engine's speed.
+``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip`` the engine's speed.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import engine_names, load_engine
 from models.timebase import FRAME_MS
+from server import bench_motion
 from server.paths import AVATARS
 from server.render import draw, read_sound
 
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument("--seconds", type=float, default=20.0, help="time to measure, s (%(default)s)")
     speed.add_argument("--json", type=Path, help="write every figure to this file")
     speed.set_defaults(run=run_wav2lip)
+    bench_motion.add_arguments(benches.add_parser("motion", help="how well blend shapes are heard, and how fast"))
 
 
 def run_quality(args: argparse.Namespace) -> int:

@@ -50,6 +50,23 @@ class Batch:
     """(n, K): the mouth code of the target."""
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What is drawn on: shares of the samples. What is left is drawn on the face at rest.
+
+    A network that has seen other faces takes the mouth from the sound alone. A pose with one sample only has nothing
+    else to say and stays at rest.
+    """
+
+    talking: float = 0.0
+    """Drawn on a face that says something else."""
+    hushed: float = 0.0
+    """A talking face brought to rest: there, all that the input says is wrong."""
+
+
+AT_REST = Inputs()
+
+
 class Corpus:
     """Corpora in memory, 250 KB a sample, each with the avatar it was drawn for, or None for one of the cast.
 
@@ -90,21 +107,28 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, indices: NDArray[np.int64], talking: float = 0.0, rng: np.random.Generator | None = None) -> Batch:
-        """The samples of these indices.
+    def batch(
+        self, indices: NDArray[np.int64], inputs: Inputs = AT_REST, rng: np.random.Generator | None = None
+    ) -> Batch:
+        """The samples of these indices, some of them drawn on other faces of the same pose than the resting one.
 
-        In a share ``talking`` of them the face drawn on says something else in the same pose: a network that has
-        seen this takes the mouth from the sound alone, and not, in silence, from its input. A pose with one sample
-        only has nothing else to say and stays at rest.
+        Raises:
+            ValueError: ``inputs`` asks for others, and there is no ``rng`` to choose them.
         """
-        idle = self.idle[self.frame[indices]]
-        if rng is not None:
-            for n in np.flatnonzero(rng.random(len(indices)) < talking):
-                others = self._of_frame[int(self.frame[indices[n]])]
-                others = others[others != indices[n]]
-                if len(others):
-                    idle[n] = self.targets[rng.choice(others)]
-        return Batch(idle, self.targets[indices], self.code[indices])
+        idle, target, code = self.idle[self.frame[indices]], self.targets[indices], self.code[indices]
+        if inputs == AT_REST:
+            return Batch(idle, target, code)
+        if rng is None:
+            raise ValueError("Other inputs than resting ones are chosen at random: give an rng.")
+        chance = rng.random(len(indices))
+        for n in np.flatnonzero(chance < inputs.hushed + inputs.talking):
+            same_pose = self._of_frame[int(self.frame[indices[n]])]
+            if chance[n] < inputs.hushed:
+                target[n], code[n] = idle[n], 0.0
+                idle[n] = self.targets[rng.choice(same_pose)]
+            elif len(others := same_pose[same_pose != indices[n]]):
+                idle[n] = self.targets[rng.choice(others)]
+        return Batch(idle, target, code)
 
     def held_out(self, count: int) -> NDArray[np.int64]:
         """Indices of the last samples of every avatar and of the cast's shards, ``count`` in all, to judge by."""

@@ -31,7 +31,7 @@ from torch.utils.tensorboard import SummaryWriter
 from models.avatar import Avatar, load_avatar
 from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
-from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, has_own_faces
+from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, Inputs, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
 from models.wav2lip.fold import preferred_dtype
 from models.wav2lip.merge import info_of, load_ear, merged, read_ear
@@ -60,8 +60,7 @@ class Recipe:
     """Of the running average of the weights, which is what is kept in the end."""
     held_out: int = 64
     """Last samples of the corpora, kept from training, for the sheets."""
-    talking_inputs: float = 0.2
-    """Share of the samples that are drawn on a face that says something else."""
+    inputs: Inputs = field(default_factory=lambda: Inputs(talking=0.4, hushed=0.15))
     seed: int = 1
     bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
     """Only where the processor multiplies it: elsewhere it is slower than float32."""
@@ -111,7 +110,7 @@ class Trainer:
         """One step; returns the losses."""
         rng = np.random.default_rng((self.recipe.seed, self.step))  # the same after a resume
         indices = self._chosen(rng)
-        batch = self.corpus.batch(indices, self.recipe.talking_inputs, rng)
+        batch = self.corpus.batch(indices, self.recipe.inputs, rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         self.generator.train()

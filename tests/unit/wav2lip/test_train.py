@@ -16,7 +16,7 @@ from models.errors import CheckpointError, MediaError
 from models.studio.arkit import ARKIT_NAMES
 from models.wav2lip import objective, train, train_syncnet
 from models.wav2lip.checkpoint import load_state, save_state
-from models.wav2lip.corpus import Corpus
+from models.wav2lip.corpus import Corpus, Inputs
 from models.wav2lip.engine import load_engine
 from models.wav2lip.syncnet import SyncNet
 from models.wav2lip.train import Recipe, Trainer
@@ -30,7 +30,7 @@ def recipe(steps: int, **changes: object) -> Recipe:
     settings = {
         "batch": 4,
         "width": 0.125,
-        "talking_inputs": 0.0,
+        "inputs": Inputs(),
         "warmup_steps": 5,
         "checkpoint_every": 4,
         "held_out": 8,
@@ -188,13 +188,26 @@ def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
 def test_some_inputs_say_something_else_in_the_same_pose(folder: Path) -> None:
     corpus = small_corpus(folder)
     indices = np.arange(30)
-    plain, mixed = corpus.batch(indices), corpus.batch(indices, 0.5, np.random.default_rng(1))
+    plain, mixed = corpus.batch(indices), corpus.batch(indices, Inputs(talking=0.5), np.random.default_rng(1))
     np.testing.assert_array_equal(mixed.target, plain.target)
     differs = (mixed.idle != plain.idle).any(axis=(1, 2, 3))
     assert 5 < differs.sum() < 25
     for index in np.flatnonzero(differs):
         same_pose = corpus.targets[corpus.frame == corpus.frame[index]]
         assert (mixed.idle[index] == same_pose).all(axis=(1, 2, 3)).any()
+
+
+def test_some_talking_inputs_are_brought_to_rest(folder: Path) -> None:
+    corpus = small_corpus(folder)
+    indices = np.arange(30)
+    batch = corpus.batch(indices, Inputs(hushed=1.0), np.random.default_rng(1))
+    np.testing.assert_array_equal(batch.target, corpus.idle[corpus.frame[indices]])
+    assert not batch.code.any()
+    for index in indices:
+        same_pose = corpus.targets[corpus.frame == corpus.frame[index]]
+        assert (batch.idle[index] == same_pose).all(axis=(1, 2, 3)).any()
+    with pytest.raises(ValueError, match="rng"):
+        corpus.batch(indices, Inputs(hushed=1.0))
 
 
 def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Path) -> None:
@@ -239,7 +252,7 @@ def test_no_input_says_already_what_is_to_be_drawn(tmp_path: Path) -> None:
     np.savez(tmp_path / "shard-00000.npz", **shard)
     corpus = small_corpus(tmp_path)
     for seed in range(5):
-        batch = corpus.batch(np.arange(6), 1.0, np.random.default_rng(seed))
+        batch = corpus.batch(np.arange(6), Inputs(talking=1.0), np.random.default_rng(seed))
         assert (batch.idle != batch.target).any(axis=(1, 2, 3)).all()
         np.testing.assert_array_equal(batch.idle[0], corpus.targets[1])
         np.testing.assert_array_equal(batch.idle[5], corpus.idle[2])  # alone in its pose: at rest
