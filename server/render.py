@@ -21,6 +21,7 @@ from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.face.avatar_maker import Wish, make_avatar
 from models.registry import engine_names, load_engine
+from models.runtime.names import DEVICES, RUNTIMES
 from models.talker import FrameJob, Talker
 from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
 from server.own_avatars import parse_box
@@ -53,14 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--box", metavar="X0,Y0,X1,Y1", help="which face of FACE, forehead to chin, in its pixels")
     parser.add_argument("--engine", default="wav2lip", choices=engine_names(), help="default: %(default)s")
     parser.add_argument("--weights", type=Path, help="file or pulled checkpoint instead of the shipped weights")
+    add_runtime(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say how and where a network is run."""
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="default: the GPU, if there is one")
+    parser.add_argument(
+        "--runtime", default="auto", choices=RUNTIMES, help="default: scripted on a CPU, compiled on a GPU"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Render a file; errors are raised as VisavisError."""
     total = count_frames(args.speech)
     avatar = _chosen(args)
-    engine = load_engine(args.engine, args.weights)
+    engine = load_engine(args.engine, args.weights, args.runtime, args.device)
     pictures = draw(engine, avatar, read_sound(args.speech))
     write_video(args.output, avatar, tqdm(pictures, total=total, unit="frame", disable=args.quiet), args.speech)
     print(f"{args.output}: {total} frames, {total / FRAMES_PER_SECOND:.1f} s")
