@@ -110,6 +110,8 @@ def test_compiled_is_one_graph_of_any_size(tmp_path: Path, said: list[str], monk
     """Up to the last step, which calls a C++ compiler and takes a minute."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(compiled.torch, "compile", partial(torch.compile, backend="eager"))
+    # Its trace of every step, which pytest would keep, takes minutes.
+    monkeypatch.setattr(logging.getLogger("torch.__trace"), "disabled", True)
     plain, way = network().eval(), Runtime("compiled", CPU)
     call = way.call(network(), torch.zeros(3, 3, 6, 6))
     for count in (1, 5):
