@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.engine import Engine
 from models.errors import VisavisError
+from models.runtime.names import DeviceName, RuntimeName
 from models.store import located
 
 _LOADERS: dict[str, tuple[str, str]] = {
@@ -23,10 +24,13 @@ def engine_names() -> tuple[str, ...]:
     return tuple(_LOADERS)
 
 
-def load_engine(name: str, weights: Path | None = None) -> Engine:
+def load_engine(
+    name: str, weights: Path | None = None, runtime: RuntimeName = "auto", device: DeviceName = "auto"
+) -> Engine:
     """Import and build an engine.
 
-    ``weights`` are a file, or a pulled checkpoint's name; None takes the shipped ones.
+    ``weights`` are a file, or a pulled checkpoint's name; None takes the shipped ones. A ``runtime`` or ``device``
+    that this machine does not have is replaced, and the log says by what.
 
     Raises:
         VisavisError: no engine of that name.
@@ -35,5 +39,5 @@ def load_engine(name: str, weights: Path | None = None) -> Engine:
     if name not in _LOADERS:
         raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")
     module, function = _LOADERS[name]
-    loader: Callable[[Path | None], Engine] = getattr(import_module(module), function)
-    return loader(located(weights))
+    loader: Callable[..., Engine] = getattr(import_module(module), function)
+    return loader(located(weights), runtime=runtime, device=device)

@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS], app[METRICS], app[EXECUTOR] = settings, metrics, executor
     # The shipped and the configured ones win over a user's of the same name.
     folders = [settings.avatars.own, AVATARS, *settings.avatars.folders]
-    app[LIBRARY] = Library(executor, folders, settings.engine.weights)
+    app[LIBRARY] = Library(executor, folders, settings.engine)
     app[OWN_AVATARS] = OwnAvatars(settings)
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)
     app[READY] = Readiness()

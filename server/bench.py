@@ -1,12 +1,12 @@
 """``visavis bench``: what the parts are worth, measured.
 
-``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip`` the engine's speed.
+``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip`` the engine's speed, ``sessions`` how
+many a speed is enough for.
 """
 
 import argparse
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,18 @@ from models.avatar import Avatar, load_avatar
 from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import engine_names, load_engine
-from models.timebase import FRAME_MS
+from models.timebase import FRAME_MS, FRAMES_PER_SECOND
 from server import bench_motion
 from server.paths import AVATARS
-from server.render import draw, read_sound
+from server.render import add_runtime, draw, read_sound
 
 _OPUS_KBPS = 24
 _LOST = 0.05
 _PULLED_AFTER_MS = 15.0
 """Over the jitter buffer's floor and under its target, so that it neither waits nor hurries."""
 _MAX_SECONDS = 1800.0
+_LARGEST_BATCH = 512
+_FASTEST_FPS = 1e5
 _STUDIO = "'visavis bench quality' needs the studio; install it with 'pip install visavis[studio]'"
 
 
@@ -54,11 +56,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument(
         "--published-size", action="store_true", help="random weights of the published width and size instead"
     )
+    add_runtime(speed)
+    speed.add_argument(
+        "--batch", type=int, action="append", metavar="N", help="frames in one go; repeat it (default: 1, 4 and 8)"
+    )
     speed.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(%(default)s)")
     speed.add_argument("--seconds", type=float, default=20.0, help="time to measure, s (%(default)s)")
     speed.add_argument("--json", type=Path, help="write every figure to this file")
     speed.set_defaults(run=run_wav2lip)
     bench_motion.add_arguments(benches.add_parser("motion", help="how well blend shapes are heard, and how fast"))
+
+    sessions = benches.add_parser("sessions", help="how many sessions a network of a given speed holds, simulated")
+    sessions.add_argument("--fps", type=float, default=120.0, help="frames a second, one by one (%(default)g)")
+    sessions.add_argument(
+        "--shared",
+        type=float,
+        default=0.0,
+        help="share of a frame's time that a batch takes once, 0 to 1 (%(default)g)",
+    )
+    sessions.add_argument("--max-batch", type=int, default=8, help="as engine.max_batch (%(default)s)")
+    sessions.add_argument("--json", type=Path, help="write every figure to this file")
+    sessions.set_defaults(run=run_sessions)
 
 
 def run_quality(args: argparse.Namespace) -> int:
@@ -82,6 +100,9 @@ def run_wav2lip(args: argparse.Namespace) -> int:
     """Measure and print; errors are raised as VisavisError."""
     if args.threads < 1 or not 0 < args.seconds <= _MAX_SECONDS:
         raise VisavisError(f"--threads takes 1 or more, --seconds a length up to {_MAX_SECONDS:g}.")
+    if args.batch and not all(1 <= count <= _LARGEST_BATCH for count in args.batch):
+        raise VisavisError(f"--batch takes 1 to {_LARGEST_BATCH} frames.")
+    from models.runtime.runtime import choose
     from models.wav2lip import speed
     from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 
@@ -91,10 +112,28 @@ def run_wav2lip(args: argparse.Namespace) -> int:
         generator = speed.synthetic(info)
     else:
         generator, info = load_generator(args.weights or ASSET)
-    measured = speed.measure(generator, info, avatar, args.threads, args.seconds)
+    runtime = choose(args.runtime, args.device)
+    batches = args.batch or speed.BATCHES
+    measured = speed.measure(generator, info, avatar, args.threads, args.seconds, batches, runtime)
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{speed.table(measured)}\nload average: {load}")
-    _write_json(args.json, {**asdict(measured), "times_faster": measured.times_faster, "load_average": os.getloadavg()})
+    _write_json(args.json, measured.figures() | {"load_average": os.getloadavg()})
+    return 0
+
+
+def run_sessions(args: argparse.Namespace) -> int:
+    """Simulate and print; errors are raised as VisavisError."""
+    if not 1 <= args.fps <= _FASTEST_FPS or not 0 <= args.shared <= 1 or not 1 <= args.max_batch <= _LARGEST_BATCH:
+        raise VisavisError(f"--fps takes 1 to {_FASTEST_FPS:g}, --shared 0 to 1, --max-batch 1 to {_LARGEST_BATCH}.")
+    from server.sessions_bench import StubNetwork, held
+
+    network, tried = StubNetwork(args.fps, args.shared), list[dict[str, Any]]()
+    count = held(network, args.max_batch, told=tried.append)
+    for row in tried:
+        print(f"{row['sessions']:3} sessions: {row['fps_min']:5.1f} to {row['fps_max']:5.1f} frames a second each")
+    print(f"held at {FRAMES_PER_SECOND} frames a second, all of them speaking: {count} (simulated)")
+    figures = {"fps": args.fps, "shared": args.shared, "max_batch": args.max_batch, "held": count, "tried": tried}
+    _write_json(args.json, figures)
     return 0
 
 

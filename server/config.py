@@ -13,6 +13,7 @@ from pydantic_settings import (
 )
 
 from models.errors import VisavisError
+from models.runtime.names import DeviceName, RuntimeName
 from server.paths import CONFIGS, own_avatars, own_jobs
 
 
@@ -77,6 +78,8 @@ class EngineSettings(_Section):
 
     name: str
     weights: Path | None
+    device: DeviceName
+    runtime: RuntimeName
     threads: int | None = Field(ge=1)
     max_batch: int = Field(ge=1)
 

@@ -97,7 +97,8 @@ class Executor:
             torch.set_num_threads(os.cpu_count() or 1)
 
     def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
-        engine.render(requests)  # the first of a size may compile
+        for _ in range(2):
+            engine.render(requests)  # the first of a size may compile, the second be recorded as a CUDA graph
         took_s = _seconds(engine, requests)
         with self._wake:
             self._queue.measured(engine, len(requests), took_s)

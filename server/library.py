@@ -10,6 +10,7 @@ from models.avatar import MANIFEST, Avatar, AvatarCard, load_avatar, read_card
 from models.engine import Engine
 from models.errors import AvatarError
 from models.registry import engine_names, load_engine
+from server.config import EngineSettings
 from server.errors import NotFoundError, RequestError
 from server.executor import Executor
 
@@ -31,9 +32,9 @@ class Library:
     dropped when its manifest changes.
     """
 
-    def __init__(self, executor: Executor, folders: list[Path], weights: Path | None) -> None:
+    def __init__(self, executor: Executor, folders: list[Path], settings: EngineSettings) -> None:
         self._executor = executor
-        self._weights = weights
+        self._settings = settings
         self._folders = folders
         self._cards: dict[str, tuple[_Place, AvatarCard]] = {}
         self._avatars: dict[str, tuple[_Place, Avatar]] = {}
@@ -67,7 +68,10 @@ class Library:
             raise RequestError(f"There is no engine '{name}'; choose one of: {', '.join(engine_names())}.")
         async with self._engine_lock:
             if name not in self._engines:
-                self._engines[name] = await self._executor.call(lambda: load_engine(name, self._weights))
+                how = self._settings
+                self._engines[name] = await self._executor.call(
+                    lambda: load_engine(name, how.weights, how.runtime, how.device)
+                )
             return self._engines[name]
 
     async def prepared(self, engine: Engine, avatar: Avatar) -> Any:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,12 +18,16 @@ from tqdm import tqdm
 
 from models.avatar import Avatar, load_avatar
 from models.engine import Engine
-from models.errors import AvatarError, MediaError
+from models.errors import AvatarError, MediaError, VisavisError
+from models.face.avatar_maker import Wish, make_avatar
 from models.registry import engine_names, load_engine
+from models.runtime.names import DEVICES, RUNTIMES
 from models.talker import FrameJob, Talker
 from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
+from server.own_avatars import parse_box
 from server.paths import AVATARS, own_avatars
 
+_AVATAR = "ada"
 _BATCH = 8
 _STRANGERS = {
     "protocol_whitelist": "file",
@@ -36,29 +41,69 @@ _CHUNK_SAMPLES = WIRE_RATE_HZ // FRAMES_PER_SECOND
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
+    parser.add_argument(
+        "face",
+        type=Path,
+        nargs="?",
+        help="photo or clip of a face to speak with, instead of an avatar; a clip's frames are shown in order, the "
+        "first 30 s, there and back as often as the speech needs",
+    )
     parser.add_argument("speech", type=Path, help="sound file to speak; any format FFmpeg reads")
     parser.add_argument("output", type=Path, help="MP4 file to write")
-    parser.add_argument("--avatar", default="ada", help="avatar to draw (default: %(default)s)")
+    parser.add_argument("--avatar", help=f"avatar to draw, where no face is given (default: {_AVATAR})")
+    parser.add_argument("--box", metavar="X0,Y0,X1,Y1", help="which face of FACE, forehead to chin, in its pixels")
     parser.add_argument("--engine", default="wav2lip", choices=engine_names(), help="default: %(default)s")
     parser.add_argument("--weights", type=Path, help="file or pulled checkpoint instead of the shipped weights")
+    add_runtime(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say how and where a network is run."""
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="default: the GPU, if there is one")
+    parser.add_argument(
+        "--runtime", default="auto", choices=RUNTIMES, help="default: scripted on a CPU, compiled on a GPU"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Render a file; errors are raised as VisavisError."""
     total = count_frames(args.speech)
-    folders = {
-        path.parent.name: path.parent for place in (own_avatars(), AVATARS) for path in place.glob("*/avatar.json")
-    }
-    if args.avatar not in folders:
-        names = ", ".join(sorted(folders)) or "none is installed"
-        raise AvatarError(f"There is no avatar '{args.avatar}'; choose one of: {names}.")
-    avatar = load_avatar(folders[args.avatar])
-    engine = load_engine(args.engine, args.weights)
+    avatar = _chosen(args)
+    engine = load_engine(args.engine, args.weights, args.runtime, args.device)
     pictures = draw(engine, avatar, read_sound(args.speech))
     write_video(args.output, avatar, tqdm(pictures, total=total, unit="frame", disable=args.quiet), args.speech)
     print(f"{args.output}: {total} frames, {total / FRAMES_PER_SECOND:.1f} s")
     return 0
+
+
+def _chosen(args: argparse.Namespace) -> Avatar:
+    """The avatar that was asked for, by its name or by a picture."""
+    if args.face is not None and args.avatar is not None:
+        raise VisavisError(f"Speak with the face of {args.face.name} or with --avatar {args.avatar}, not with both.")
+    if args.face is not None:
+        return _of_face(args.face, Wish(box=parse_box(args.box) if args.box else None, whole_clip=True))
+    if args.box:
+        raise VisavisError("--box says which face of a photo or clip is meant; give that file before the speech.")
+    name = args.avatar or _AVATAR
+    folders = {
+        path.parent.name: path.parent for place in (own_avatars(), AVATARS) for path in place.glob("*/avatar.json")
+    }
+    if name not in folders:
+        names = ", ".join(sorted(folders)) or "none is installed"
+        raise AvatarError(f"There is no avatar '{name}'; choose one of: {names}.")
+    return load_avatar(folders[name])
+
+
+def _of_face(source: Path, wish: Wish) -> Avatar:
+    """An avatar for this render alone: its folder is gone before a frame is drawn."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="visavis-render-") as folder:
+            return make_avatar(source, Path(folder) / "face", wish)
+    except OSError as error:
+        raise MediaError(
+            f"{source.name} cannot be made ready: {error}; check the space left in {tempfile.gettempdir()}."
+        ) from error
 
 
 def draw(

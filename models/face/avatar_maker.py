@@ -12,7 +12,7 @@ from models.avatar_writer import save_avatar
 from models.errors import MediaError
 from models.face import preview
 from models.face.detector import Box, FaceDetector
-from models.face.idle import SHORTEST_FRAMES, quietest, still_loop, there_and_back
+from models.face.idle import SHORTEST_FRAMES, longest, quietest, still_loop, there_and_back
 from models.face.pictures import Limits, Picture, read_clip, read_photo
 from models.face.placement import MASK_PX, blend_mask, even_boxes, place
 from models.face.track import choose, follow, no_face
@@ -86,6 +86,8 @@ class Wish:
     title: str = ""
     """The folder's name, if empty."""
     licence: str = "unstated"
+    whole_clip: bool = False
+    """Show all of a clip that shows the face, in order from its beginning, instead of the stretch to idle in."""
 
 
 def make_avatar(source: Path, folder: Path, wish: Wish | None = None, limits: Limits | None = None) -> Avatar:
@@ -127,17 +129,18 @@ def _of_clip(source: Path, folder: Path, wish: Wish, limits: Limits) -> Avatar:
     _check_box(wish.box, source.name, width * first.scale, height * first.scale)
     track = follow(read_clip(source, limits), source.name, wish.box)
     inside = _inside(track.centres, track.sides, width, height)
-    if not (track.seen & inside).any():
+    usable = track.seen & inside
+    if not usable.any():
         worst = int(np.flatnonzero(track.seen)[0])
         raise _at_border(source.name, track.centres[worst], float(track.sides[worst]), width, height)
-    stretch = quietest(track, track.seen & inside)
+    stretch = longest(usable) if wish.whole_clip else quietest(track, usable)
     if stretch is None:
         if len(track.sides) >= SHORTEST_FRAMES:
             raise MediaError(
                 f"In {source.name} the face is not in sight for half a second; keep it in the picture, turned to the "
                 "camera."
             )
-        index = int(np.flatnonzero(track.seen & inside)[0])
+        index = int(np.flatnonzero(usable)[0])
         still = next(picture for at, picture in enumerate(read_clip(source, limits)) if at == index)
         return _of_photo(still, source, folder, wish)
     begin, end = stretch

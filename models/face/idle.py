@@ -39,6 +39,16 @@ def quietest(track: Track, usable: NDArray[np.bool_]) -> tuple[int, int] | None:
     return None if best is None else best[1:]
 
 
+def longest(usable: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """First and last frame of the longest usable stretch, the earliest of several; None if under half a second."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], usable, [False]]).astype(np.int8)))
+    begins, ends = edges[::2], edges[1::2]
+    best = int((ends - begins).argmax()) if len(begins) else -1
+    if best < 0 or ends[best] - begins[best] < SHORTEST_FRAMES:
+        return None
+    return int(begins[best]), int(ends[best]) - 1
+
+
 def there_and_back(first: int, last: int) -> list[int]:
     """Frames of a loop that turns at both ends without showing them twice."""
     return [*range(first, last), *range(last, first, -1)]

@@ -54,6 +54,6 @@ class ProbeEngine:
         return crops
 
 
-def load_engine(weights: Path | None) -> ProbeEngine:
-    """The registry's loader; a probe has no weights."""
+def load_engine(weights: Path | None, **_options: str) -> ProbeEngine:
+    """The registry's loader; a probe has no weights, and no network to run somehow."""
     return ProbeEngine()

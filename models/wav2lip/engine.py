@@ -16,7 +16,9 @@ from torch.nn import functional
 from models.audio.mel import N_MELS
 from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest, finish
-from models.runtime.scripted import Call, as_one_call
+from models.runtime.names import DeviceName, RuntimeName
+from models.runtime.runtime import Runtime, choose
+from models.runtime.scripted import Call
 from models.wav2lip.fold import fold_norms, preferred_dtype
 from models.wav2lip.network import Generator
 from models.wav2lip.packing import Packing, Rows
@@ -60,11 +62,18 @@ class Wav2LipEngine:
 
     name = "wav2lip"
 
-    def __init__(self, generator: Generator, info: GeneratorInfo, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        info: GeneratorInfo,
+        dtype: torch.dtype | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
         self.info = info
-        self.dtype = dtype or preferred_dtype()
+        self.runtime = runtime or choose("scripted", "cpu")
+        self.dtype = dtype or preferred_dtype(self.runtime.device)
         self.window = MelWindow(columns=WINDOW_COLUMNS, lead_columns=info.lead_columns)
-        folded = fold_norms(copy.deepcopy(generator).eval()).requires_grad_(False)
+        folded = fold_norms(copy.deepcopy(generator).eval()).requires_grad_(False).to(self.runtime.device)
         self._fold = generator.fold
         # The face encoder runs once an avatar, so it can afford full precision.
         self._face_encoder = folded.face_encoder_blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -93,7 +102,8 @@ class Wav2LipEngine:
             if self.info.colour == "bgr":
                 crops = np.ascontiguousarray(crops[..., ::-1])
             pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)
-            features = [cutout.cut(feature, level) for level, feature in enumerate(self._encode(pictures)[::-1])]
+            encoded = self._encode(pictures.to(self.runtime.device))[::-1]
+            features = [cutout.cut(feature, level).cpu() for level, feature in enumerate(encoded)]
             packing = Packing.of(features, pictures[:, :, rows, columns])
             packed = packing.pack(features, pictures[:, :, rows, columns])
             if prepared is None:
@@ -141,7 +151,7 @@ class Wav2LipEngine:
         if cutout not in self._painters:
             painter = Painter(self._ear, self._blocks, self._output, cutout, packing)
             mels = torch.zeros((len(example.halves), N_MELS, WINDOW_COLUMNS))
-            self._painters[cutout] = as_one_call(painter, mels, example.halves, example.coarse)
+            self._painters[cutout] = self.runtime.call(painter, mels, example.halves, example.coarse)
         return self._painters[cutout]
 
     def _render_alike(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
@@ -152,7 +162,7 @@ class Wav2LipEngine:
             np.stack([avatar.halves[index] for avatar, index in frames]),
             np.stack([avatar.coarse[index] for avatar, index in frames]),
         )
-        pixels = prepared.paint(*map(torch.from_numpy, inputs)).numpy()
+        pixels = prepared.paint(*map(self.runtime.send, inputs)).cpu().numpy()
         if self.info.colour == "bgr":
             pixels = pixels[..., ::-1]
         pictures = np.zeros((len(requests), self.info.size, self.info.size, 3), dtype=np.uint8)
@@ -161,14 +171,19 @@ class Wav2LipEngine:
         return list(pictures)
 
 
-def load_engine(weights: Path | None, dtype: torch.dtype | None = None) -> Wav2LipEngine:
+def load_engine(
+    weights: Path | None,
+    dtype: torch.dtype | None = None,
+    runtime: RuntimeName = "auto",
+    device: DeviceName = "auto",
+) -> Wav2LipEngine:
     """The engine with a file of weights, our own or published; None takes the shipped ones.
 
     Raises:
         CheckpointError: the file is missing, damaged or of another architecture.
     """
     generator, info = load_weights(weights or ASSET)
-    return Wav2LipEngine(generator, info, dtype)
+    return Wav2LipEngine(generator, info, dtype, choose(runtime, device))
 
 
 def _alike(requests: Sequence[RenderRequest]) -> list[list[int]]:

@@ -177,7 +177,8 @@ class Worker:
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:
-            self._engines[name] = load_engine(name, self._settings.engine.weights)
+            how = self._settings.engine
+            self._engines[name] = load_engine(name, how.weights, how.runtime, how.device)
             use_threads(self._settings.engine.threads or 1)
         return self._engines[name]
 
