@@ -134,7 +134,11 @@ class Session:
     def _describe_webcam(self) -> dict[str, Any] | None:
         if self._webcam is None or not isinstance(self._engine, Watching):
             return None
-        return {"face": self._engine.watched(self._talker.state), **self._webcam.stats()}
+        return {
+            "face": self._engine.watched(self._talker.state),
+            "fault": self._webcam.fault,
+            **self._webcam.stats(),
+        }
 
     def _stages_ms(self) -> dict[str, float]:
         """Delay that each stage adds to the sound."""

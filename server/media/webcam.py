@@ -11,6 +11,8 @@ from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from numpy.typing import NDArray
 
+from models.errors import VisavisError
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -48,6 +50,8 @@ class Webcam:
         self._slot: LatestSlot[Any] = LatestSlot()
         self.received = 0
         self.shown = 0
+        self.fault: str | None = None
+        """Why the last picture could not be used, fit to show."""
         self._tasks = [
             asyncio.create_task(self._receive(), name="webcam-receive"),
             asyncio.create_task(self._work(), name="webcam-work"),
@@ -79,7 +83,11 @@ class Webcam:
             try:
                 await self._show(await asyncio.to_thread(_rgb, frame))
                 self.shown += 1
+                self.fault = None
+            except VisavisError as error:
+                self.fault = str(error)
             except Exception:  # one bad picture must not end the session, nor those to come
+                self.fault = "The camera's picture could not be used."
                 logger.debug("A camera picture was left out", exc_info=True)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,10 +70,11 @@ async def test_a_slow_look_skips_pictures_and_survives_a_bad_one() -> None:
     async with asyncio.timeout(10):
         while len(looks) < 3:  # noqa: ASYNC110 - seen from outside, as by a client
             await asyncio.sleep(0.02)
-    stats = webcam.stats()
+    stats, fault = webcam.stats(), webcam.fault
     await webcam.aclose()
     assert stats["replaced"] > 0
     assert stats["shown"] + stats["replaced"] < stats["received"]
+    assert fault is None, "mended by the next picture"
 
 
 @pytest_asyncio.fixture
@@ -82,8 +82,9 @@ async def portraits(settings: Settings, tmp_path: Path, monkeypatch: pytest.Monk
     """A server with small LivePortrait networks."""
     monkeypatch.setattr("models.liveportrait.engine._ear", lambda path: LoudnessEar())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    engine = replace(settings.engine, name="liveportrait", weights=write_published(tmp_path / "weights"), max_batch=1)
-    server = TestServer(create_app(replace(settings, engine=engine)))
+    chosen = {"name": "liveportrait", "weights": write_published(tmp_path / "weights"), "max_batch": 1}
+    engine = settings.engine.model_copy(update=chosen)
+    server = TestServer(create_app(settings.model_copy(update={"engine": engine})))
     await server.start_server()
     try:
         yield server

@@ -11,14 +11,15 @@ from models.avatar import Avatar, load_avatar
 from models.engine import RenderRequest, Watching, draws_frames
 from models.errors import CheckpointError, VisavisError
 from models.liveportrait.engine import LivePortraitEngine, PortraitState, PreparedPortrait, load_engine
-from models.liveportrait.keypoints import angles_of
+from models.liveportrait.keypoints import Motion, angles_of
 from models.liveportrait.live_driver import LiveDriver
 from models.liveportrait.settings import Settings
+from models.liveportrait.weights import check
 from models.registry import load_engine as load_by_name
 from models.talker import Talker
 from server.render import draw
 from tests.fakes.hearing import LoudnessEar
-from tests.unit.liveportrait.networks import small_networks
+from tests.unit.liveportrait.networks import small_networks, write_published
 from tests.unit.liveportrait.test_live_driver import head
 
 LOUD, SILENT = np.full((80, 51), 0.5, np.float32), np.full((80, 51), -4.0, np.float32)
@@ -47,7 +48,7 @@ def request(
     return RenderRequest(prepared, own, frame, mel, np.zeros(640, np.float32), frame)
 
 
-def motion_of(engine: LivePortraitEngine, one: RenderRequest):  # type: ignore[no-untyped-def]
+def motion_of(engine: LivePortraitEngine, one: RenderRequest) -> Motion:
     return engine.motion(one, engine._ear.weights(one.mel[None])[0])
 
 
@@ -149,3 +150,12 @@ def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.Mo
         load_by_name("liveportrait")
     with pytest.raises(CheckpointError, match="visavis models pull liveportrait"):
         load_engine(tmp_path / "none.pth")
+
+
+def test_pulled_files_are_read_whole_before_they_are_kept(tmp_path: Path) -> None:
+    folder = write_published(tmp_path / "weights")
+    assert "stitching retargeting" in check(folder / "retargeting_models" / "stitching_retargeting_module.pth")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        check(folder / "base_models" / "motion_extractor.pth")
+    with pytest.raises(CheckpointError, match="none of LivePortrait's files"):
+        check(tmp_path / "x.pth")
