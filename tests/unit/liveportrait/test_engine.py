@@ -132,9 +132,9 @@ def test_regions_and_stitching_are_obeyed(avatar: Avatar) -> None:
 
 
 def test_a_talker_shows_its_frames_whole_in_silence_too(engine: LivePortraitEngine, avatar: Avatar) -> None:
-    sound = np.concatenate((0.3 * babble(0.4, 48_000, 1), np.zeros(9600))).astype(np.float32)
+    sound = np.concatenate((0.3 * babble(0.4, 48_000, 1)[:9600], np.zeros(1920))).astype(np.float32)
     pictures = list(draw(engine, avatar, iter([sound])))
-    assert len(pictures) == 15
+    assert len(pictures) == 6
     assert all(picture.shape == (768, 512) for picture in pictures)
     assert not any(np.array_equal(pictures[-1], idle) for idle in avatar.frames_i420)
     again = list(draw(engine, avatar, iter(np.array_split(sound, 5))))

@@ -16,8 +16,8 @@ from models.liveportrait.live_driver import (
 def head(yaw: float = 0.0, jaw: float = 0.0, scale: float = 1.3) -> Head:
     exp = torch.full((1, 21, 3), 0.01)
     exp[0, 19, 1] += jaw
-    angles = torch.tensor([[4.0, 7.0 + yaw, 0.0]])
-    return Head(torch.tensor([[scale]]), rotation_matrix(angles), exp, torch.zeros(1, 3), torch.zeros(1, 21, 3))
+    angles = torch.tensor([[4.0, 7.0 + yaw, 0.0]], dtype=torch.float32)
+    return Head(torch.tensor([[float(scale)]]), rotation_matrix(angles), exp, torch.zeros(1, 3), torch.zeros(1, 21, 3))
 
 
 def follow(driver: LiveDriver, frames: range, seen: Head | None) -> list[LivePose]:
