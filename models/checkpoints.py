@@ -86,6 +86,34 @@ def _wav2lip(
     )
 
 
+_LIVEPORTRAIT_LICENCE = Licence(
+    "MIT", "KwaiVGI gives these weights under the MIT licence: any use, as long as its notice stays with them."
+)
+_LIVEPORTRAIT_FILES = (
+    ("appearance_feature_extractor", "base_models", 4),
+    ("motion_extractor", "base_models", 113),
+    ("warping_module", "base_models", 182),
+    ("spade_generator", "base_models", 222),
+    ("stitching_retargeting_module", "retargeting_models", 3),
+)
+
+
+def _liveportrait() -> Checkpoint:
+    repository = "KwaiVGI/LivePortrait"
+    return Checkpoint(
+        name="liveportrait",
+        engine="liveportrait",
+        title="LivePortrait, all five networks for people",
+        licence=_LIVEPORTRAIT_LICENCE,
+        files=tuple(
+            PublishedFile(f"{stem}.pth", megabytes, (HubFile(repository, f"liveportrait/{folder}/{stem}.pth"),))
+            for stem, folder, megabytes in _LIVEPORTRAIT_FILES
+        ),
+        checker=("models.liveportrait.weights", "check"),
+        origin="github.com/KwaiVGI/LivePortrait",
+    )
+
+
 CHECKPOINTS: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
@@ -124,6 +152,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             None,
             ("Nekochu/Wav2Lip", "visual_quality_disc.pth"),
         ),
+        _liveportrait(),
     )
 }
 

@@ -6,7 +6,7 @@ renders, tests and benchmarks, so their pictures agree.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,8 @@ class RenderRequest:
     """(80, window.columns): the frame's mel window."""
     samples: NDArray[np.float32]
     """(640,) at 16 kHz in [-1, 1]: the frame's own 40 ms of sound."""
+    frame: int = 0
+    """The frame's index in the sound, for engines whose head moves by itself."""
 
 
 class Engine(Protocol):
@@ -85,6 +87,43 @@ class Engine(Protocol):
         The compositor scales each crop to the avatar's box of that frame and blends it in with the
         avatar's mask. A request may be of any session; the batch is what the scheduler could collect.
         """
+        ...
+
+
+@runtime_checkable
+class FrameEngine(Engine, Protocol):
+    """An engine that draws whole frames, head and shoulders, in silence too.
+
+    ``render`` gives pictures of the avatar's size (height, width, 3), shown as they are; idle loop and mask are not
+    used, so that the head does not jump where speech begins and ends.
+    """
+
+    draws_frames: bool
+
+
+def draws_frames(engine: Engine) -> bool:
+    """Whether an engine draws whole frames rather than crops."""
+    return isinstance(engine, FrameEngine) and engine.draws_frames
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """What an engine offers besides that can follow a face in a camera's pictures."""
+
+    def look(self, state: Any, picture: NDArray[np.uint8]) -> Any:
+        """Find the face in an RGB picture (h, w, 3). Any thread but one at a time a state; None where there is none."""
+        ...
+
+    def follow(self, state: Any, seen: Any) -> None:
+        """Take over what ``look`` found. On the thread that renders."""
+        ...
+
+    def neutral(self, state: Any) -> None:
+        """The next face seen counts as at rest. On the thread that renders."""
+        ...
+
+    def watched(self, state: Any) -> str:
+        """What becomes of the face seen: ``waiting``, ``following``, ``holding`` or ``idle``."""
         ...
 
 

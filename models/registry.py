@@ -11,6 +11,7 @@ from models.store import located
 
 _LOADERS: dict[str, tuple[str, str]] = {
     "wav2lip": ("models.wav2lip.engine", "load_engine"),
+    "liveportrait": ("models.liveportrait.engine", "load_engine"),
     "probe": ("models.probe.engine", "load_engine"),
 }
 

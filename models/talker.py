@@ -15,8 +15,8 @@ from models.audio.mel import MelStream
 from models.audio.resample import SpeechResampler
 from models.audio.ring import RingBuffer
 from models.avatar import Avatar
-from models.engine import Engine, RenderRequest
-from models.face.compositor import Compositor
+from models.engine import Engine, RenderRequest, draws_frames
+from models.face.compositor import Compositor, whole_frame
 from models.timebase import SAMPLES_PER_FRAME, SPEECH_RATE_HZ, WIRE_RATE_HZ
 
 SILENCE_DBFS = -60.0
@@ -55,6 +55,14 @@ class Talker:
         self._next_frame = 0
         self._was_voiced = False
         self._last_crop: NDArray[np.uint8] | None = None
+        self._draws_frames = draws_frames(engine)
+        self._last_frame: NDArray[np.uint8] = avatar.frames_i420[0]
+        """What shows until the next one, of an engine that draws whole frames; it begins with the first idle one."""
+
+    @property
+    def state(self) -> Any:
+        """The engine's, of this session."""
+        return self._state
 
     def push(self, samples_48k: NDArray[np.float32]) -> None:
         """Hear (n,) more samples at 48 kHz, clipped to [-1, 1]. NaN and infinities count as silence."""
@@ -89,12 +97,18 @@ class Talker:
         """
         if job.request is None:
             return self.idle_picture(job.index)
+        if self._draws_frames:
+            if crop is not None:
+                self._last_frame = whole_frame(crop)
+            return self._last_frame
         if crop is not None:
             self._last_crop = crop
         return self._compositor.compose(job.index, self._last_crop, job.opacity)
 
     def idle_picture(self, index: int) -> NDArray[np.uint8]:
         """The avatar at rest in frame ``index``, which may be negative (before the first sound)."""
+        if self._draws_frames:
+            return self._last_frame
         return self._compositor.compose(index, None)
 
     def _take_in(self) -> None:
@@ -116,7 +130,7 @@ class Talker:
         own = self._ring.read(frame * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
         following = self._ring.read((frame + 1) * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
         voiced = not (is_silent(own) and is_silent(following))
-        opacity = 1.0 if voiced else CLOSING_OPACITY if self._was_voiced else 0.0
+        opacity = 1.0 if voiced or self._draws_frames else CLOSING_OPACITY if self._was_voiced else 0.0
         self._was_voiced = voiced
         if opacity == 0.0:
             return FrameJob(frame, 0.0, None)
@@ -127,6 +141,7 @@ class Talker:
             avatar_frame=frame % len(self._avatar),
             mel=self._mel.window(window.start(frame), window.columns),
             samples=own,
+            frame=frame,
         )
         return FrameJob(frame, opacity, request)
 

@@ -18,6 +18,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/sessions", get_sessions),
         web.get("/sessions/{id}", get_session),
         web.delete("/sessions/{id}", delete_session),
+        web.post("/sessions/{id}/neutral", post_neutral),
         web.get("/livez", get_livez),
         web.get("/readyz", get_readyz),
         web.get("/metrics", get_metrics),
@@ -55,6 +56,11 @@ async def delete_session(request: web.Request) -> web.Response:
     """End a session."""
     await request.app[MANAGER].close(request.match_info["id"], "deleted")
     return web.Response(status=204)
+
+
+async def post_neutral(request: web.Request) -> web.Response:
+    """The next face before the camera counts as at rest; 409 for a session no camera moves."""
+    return web.json_response(await request.app[MANAGER].get(request.match_info["id"]).neutral())
 
 
 async def get_livez(_request: web.Request) -> web.Response:

@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="TCP port")
     serve.add_argument("--avatar", help="default avatar")
-    serve.add_argument("--engine", help="default engine: wav2lip or probe")
+    serve.add_argument("--engine", help="default engine: wav2lip, liveportrait or probe")
     serve.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any key of configs/default.yaml"
     )

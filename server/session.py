@@ -8,21 +8,25 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from aiortc import MediaStreamTrack, RTCIceServer, RTCSessionDescription
+from aiortc.rtp import RtpPacket
 from aiortc.sdp import SessionDescription
+from numpy.typing import NDArray
 
 from models.avatar import Avatar
-from models.engine import Engine
+from models.engine import Engine, Watching
 from models.talker import Talker
 from models.timebase import FRAME_MS
 from server.config import Settings
-from server.errors import RequestError
+from server.errors import ConflictError, RequestError
 from server.executor import Executor
 from server.media import rtc
 from server.media.clock import MediaClock
 from server.media.ingress import AudioIngress
 from server.media.playout import TICK_MS, Playout, delay_ticks
 from server.media.tracks import PictureTrack, SoundTrack
+from server.media.webcam import Webcam
 from server.metrics import Metrics
 from server.scheduler import Work
 
@@ -54,6 +58,7 @@ class Session:
         self._playout = Playout(self._talker, ticks)
         self._sound, self._picture = SoundTrack(), PictureTrack()
         self._ingress: AudioIngress | None = None
+        self._webcam: Webcam | None = None
         self._peer = rtc.create_peer_connection(ice_servers)
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
@@ -109,6 +114,30 @@ class Session:
             "frames_sent": self._frames_sent,
             "frames_dropped": self._frames_dropped,
             "sound": self._ingress.stats() if self._ingress else None,
+            "webcam": self._describe_webcam(),
+        }
+
+    async def neutral(self) -> dict[str, Any]:
+        """The next face before the camera counts as at rest; returns what becomes of the camera.
+
+        Raises:
+            ConflictError: no camera moves this session.
+        """
+        engine = self._engine
+        if self._webcam is None or not isinstance(engine, Watching):
+            raise ConflictError(
+                "No camera moves this session; offer a video track, with an engine that follows faces (liveportrait)."
+            )
+        await self._executor.call(lambda: engine.neutral(self._talker.state))
+        return self._describe_webcam() or {}
+
+    def _describe_webcam(self) -> dict[str, Any] | None:
+        if self._webcam is None or not isinstance(self._engine, Watching):
+            return None
+        return {
+            "face": self._engine.watched(self._talker.state),
+            "fault": self._webcam.fault,
+            **self._webcam.stats(),
         }
 
     def _stages_ms(self) -> dict[str, float]:
@@ -125,6 +154,20 @@ class Session:
         if track.kind == "audio" and self._ingress is None:
             receiver = next(r for r in self._peer.getReceivers() if r.track is track)
             self._ingress = AudioIngress(receiver)
+        elif track.kind == "video" and self._webcam is None:
+            if isinstance(self._engine, Watching):
+                self._webcam = Webcam(track, self._watch)
+            else:
+                # Nobody takes these pictures: decoded, they would pile up in aiortc's queue.
+                receiver = next(r for r in self._peer.getReceivers() if r.track is track)
+                rtc.observe_rtp(receiver, _ignore, decode=False)
+
+    async def _watch(self, picture: NDArray[np.uint8]) -> None:
+        """A camera's picture moves the face: found on a thread of its own, understood on the device's."""
+        engine, state = self._engine, self._talker.state
+        assert isinstance(engine, Watching)
+        seen = await asyncio.to_thread(engine.look, state, picture)
+        await self._executor.call(lambda: engine.follow(state, seen))
 
     def _on_state(self) -> None:
         state = self._peer.connectionState
@@ -205,8 +248,14 @@ class Session:
         self._picture.stop()
         if self._ingress is not None:
             self._ingress.close()
+        if self._webcam is not None:
+            await self._webcam.aclose()
         await self._peer.close()
         logger.info("Session %s closed: %s", self.id, self.close_reason)
+
+
+def _ignore(_packet: RtpPacket, _arrival_s: float) -> None:
+    """For packets nobody reads."""
 
 
 def _require_audio(sdp: str) -> None:

@@ -91,6 +91,11 @@ def _even_span(shows: NDArray[np.bool_]) -> slice:
     return slice(first // 2 * 2, last // 2 * 2 + 2)
 
 
+def whole_frame(picture_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A whole RGB picture (h, w, 3), even sides, as I420 (h * 3 / 2, w)."""
+    return np.asarray(cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
+
+
 def planes(i420: NDArray[np.uint8], width: int, height: int) -> tuple[NDArray[np.uint8], ...]:
     """Views of the Y, U and V planes of a contiguous I420 picture."""
     flat, luma, chroma = i420.reshape(-1), width * height, width * height // 4

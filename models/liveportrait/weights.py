@@ -131,6 +131,25 @@ def load_motion_extractor(folder: Path) -> MotionExtractor:
     return extractor.eval().requires_grad_(False)
 
 
+def check(path: Path) -> str:
+    """What one of ``FILES`` holds, read whole and strictly.
+
+    Raises:
+        CheckpointError: it is none of them, damaged, or of another architecture than published.
+    """
+    stem = path.name.split(".")[0]
+    if stem not in FILES:
+        raise CheckpointError(f"{path.name} is none of LivePortrait's files: {', '.join(FILES)}.")
+    state = _read(path)
+    with torch.device("meta"):
+        module = Networks.build().modules()[FILES.index(stem)]
+    try:
+        module.load_state_dict(retargeting_state(state) if stem == FILES[-1] else state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} is of another architecture; fetch it again.") from error
+    return f"LivePortrait's {stem.replace('_', ' ')}, {sum(p.numel() for p in module.parameters()) / 1e6:.1f} M weights"
+
+
 def retargeting_state(file: Mapping[str, Any]) -> State:
     """The state of :class:`Retargeting` from what the published file, or its safetensors, holds.
 

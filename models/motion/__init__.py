@@ -1,1 +1,1 @@
-"""Sound to motion: blend shapes from a mel spectrogram, for engines that take them."""
+"""From sound to what a face and its head do: blend shapes, expression offsets, pose, blinks, gaze."""

@@ -1,0 +1,161 @@
+"""The live engine with small networks: from sound and from camera pictures to whole frames."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio.babble import babble
+from models.avatar import Avatar, load_avatar
+from models.engine import RenderRequest, Watching, draws_frames
+from models.errors import CheckpointError, VisavisError
+from models.liveportrait.engine import LivePortraitEngine, PortraitState, PreparedPortrait, load_engine
+from models.liveportrait.keypoints import Motion, angles_of
+from models.liveportrait.live_driver import LiveDriver
+from models.liveportrait.settings import Settings
+from models.liveportrait.weights import check
+from models.registry import load_engine as load_by_name
+from models.talker import Talker
+from server.render import draw
+from tests.fakes.hearing import LoudnessEar
+from tests.unit.liveportrait.networks import small_networks, write_published
+from tests.unit.liveportrait.test_live_driver import head
+
+LOUD, SILENT = np.full((80, 51), 0.5, np.float32), np.full((80, 51), -4.0, np.float32)
+JAW = (0, 19, 1)
+
+
+@pytest.fixture(scope="module")
+def avatar(avatar_folder: Path) -> Avatar:
+    return load_avatar(avatar_folder)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> LivePortraitEngine:
+    return LivePortraitEngine(small_networks(), LoudnessEar(), cache_folder=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def prepared(engine: LivePortraitEngine, avatar: Avatar) -> PreparedPortrait:
+    return engine.prepare(avatar)
+
+
+def request(
+    prepared: PreparedPortrait, frame: int = 0, mel: np.ndarray = SILENT, state: PortraitState | None = None
+) -> RenderRequest:
+    own = state or PortraitState(LiveDriver())
+    return RenderRequest(prepared, own, frame, mel, np.zeros(640, np.float32), frame)
+
+
+def motion_of(engine: LivePortraitEngine, one: RenderRequest) -> Motion:
+    return engine.motion(one, engine._ear.weights(one.mel[None])[0])
+
+
+def test_it_draws_whole_frames_that_speech_and_time_move(
+    engine: LivePortraitEngine, prepared: PreparedPortrait
+) -> None:
+    assert draws_frames(engine)
+    requests = [request(prepared), request(prepared, 0, LOUD), request(prepared, 70), request(prepared)]
+    pictures = engine.render(requests)
+    assert {picture.shape for picture in pictures} == {(512, 512, 3)}
+    np.testing.assert_array_equal(pictures[0], pictures[3])
+    for other in pictures[1:3]:
+        assert np.abs(pictures[0].astype(int) - other).mean() > 0.01
+    assert engine.render([]) == []
+
+
+def test_a_batch_draws_what_single_calls_draw(engine: LivePortraitEngine, prepared: PreparedPortrait) -> None:
+    requests = [request(prepared, 3, LOUD), request(prepared, 90)]
+    batch = engine.render(requests)
+    for together, one in zip(batch, requests, strict=True):
+        alone = engine.render([replace(one, state=engine.new_state())])[0]
+        assert np.abs(together.astype(int) - alone).max() <= 1
+
+
+def test_the_jaw_follows_the_sound_and_silence_closes_it(
+    engine: LivePortraitEngine, prepared: PreparedPortrait
+) -> None:
+    at_rest, spoken = (motion_of(engine, request(prepared, 5, mel)) for mel in (SILENT, LOUD))
+    assert spoken.exp[JAW] > at_rest.exp[JAW] + 0.02
+    just_ended = LOUD.copy()
+    just_ended[:, -6:] = -4.0
+    assert abs(motion_of(engine, request(prepared, 5, just_ended)).exp[JAW]) < 1e-6
+
+
+def test_head_from_the_camera_lips_from_the_sound(engine: LivePortraitEngine, prepared: PreparedPortrait) -> None:
+    state = engine.new_state()
+    for frame in range(60):
+        state.camera.observe(head(yaw=0 if frame < 5 else 15, jaw=0 if frame < 5 else 0.03))
+        state.camera.at(frame)
+    assert engine.watched(state) == "following"
+    silent = motion_of(engine, request(prepared, 60, SILENT, state))
+    spoken = motion_of(engine, request(prepared, 60, LOUD, state))
+    alone = motion_of(engine, request(prepared, 60, LOUD))
+    for motion in (silent, spoken):
+        assert abs(float(angles_of(motion.rotation)[0, 1]) - 15) < 0.7
+    np.testing.assert_allclose(silent.exp[JAW], 0.03, atol=0.002)
+    np.testing.assert_allclose(spoken.exp[JAW], alone.exp[JAW], atol=1e-6)
+
+
+def test_a_camera_picture_without_a_face_moves_nothing(engine: LivePortraitEngine) -> None:
+    assert isinstance(engine, Watching)
+    state = engine.new_state()
+    seen = engine.look(state, np.full((240, 320, 3), 90, np.uint8))
+    assert seen is None
+    engine.follow(state, seen)
+    assert engine.watched(state) == "waiting"
+
+
+def test_a_face_before_the_camera_is_followed(engine: LivePortraitEngine, prepared: PreparedPortrait) -> None:
+    ada = load_avatar(Path(__file__).parents[3] / "models" / "assets" / "avatars" / "ada")
+    state = engine.new_state()
+    seen = engine.look(state, ada.frame_rgb(0))
+    assert seen is not None
+    assert seen.shape == (256, 256, 3)
+    engine.follow(state, seen)
+    for frame in range(2):
+        state.camera.at(frame)
+    assert engine.watched(state) == "following"
+
+
+def test_regions_and_stitching_are_obeyed(avatar: Avatar) -> None:
+    drawn = []
+    for settings in (Settings(), Settings(stitching=False), Settings(animation_region="pose")):
+        one = LivePortraitEngine(small_networks(), LoudnessEar(), settings)
+        prepared = one.prepare(avatar)
+        drawn.append(one._keypoints(request(prepared, 40, LOUD), LoudnessEar().weights(LOUD[None])[0]))
+    assert not np.allclose(drawn[0], drawn[1], atol=1e-5)
+    assert not np.allclose(drawn[0], drawn[2], atol=1e-5)
+    with pytest.raises(VisavisError, match="absolute motion"):
+        LivePortraitEngine(small_networks(), LoudnessEar(), Settings(relative_motion=False))
+
+
+def test_a_talker_shows_its_frames_whole_in_silence_too(engine: LivePortraitEngine, avatar: Avatar) -> None:
+    sound = np.concatenate((0.3 * babble(0.4, 48_000, 1)[:9600], np.zeros(1920))).astype(np.float32)
+    pictures = list(draw(engine, avatar, iter([sound])))
+    assert len(pictures) == 6
+    assert all(picture.shape == (768, 512) for picture in pictures)
+    assert not any(np.array_equal(pictures[-1], idle) for idle in avatar.frames_i420)
+    again = list(draw(engine, avatar, iter(np.array_split(sound, 5))))
+    for ours, theirs in zip(pictures, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    talker = Talker(engine, avatar, engine.prepare(avatar))
+    np.testing.assert_array_equal(talker.idle_picture(-1), avatar.frames_i420[0])
+
+
+def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path))
+    with pytest.raises(CheckpointError, match="visavis models pull liveportrait"):
+        load_by_name("liveportrait")
+    with pytest.raises(CheckpointError, match="visavis models pull liveportrait"):
+        load_engine(tmp_path / "none.pth")
+
+
+def test_pulled_files_are_read_whole_before_they_are_kept(tmp_path: Path) -> None:
+    folder = write_published(tmp_path / "weights")
+    assert "stitching retargeting" in check(folder / "retargeting_models" / "stitching_retargeting_module.pth")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        check(folder / "base_models" / "motion_extractor.pth")
+    with pytest.raises(CheckpointError, match="none of LivePortrait's files"):
+        check(tmp_path / "x.pth")
