@@ -92,6 +92,9 @@ class JobSettings(_Section):
 
     folder: Path | None
     workers: int = Field(ge=0, le=64)
+    backend: Literal["local", "ray"]
+    ray_address: str | None
+    ray_gpus: float = Field(ge=0)
     max_waiting: int = Field(ge=1)
     max_upload_bytes: int = Field(ge=1024)
     max_sound_s: float = Field(gt=0)
