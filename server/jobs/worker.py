@@ -177,6 +177,7 @@ class Worker:
                 if film.write_chunk(part, islice(counted, frames)) != frames:
                     raise AvatarError("The sound ended before its time; send it again.")
                 lease.check()
+            lease.frames_done = start + frames  # the last one was drawn but is not counted yet
             if not self._store.stored(job, start + frames):
                 raise _StopError
             logger.info("Job %s: frames %d to %d are stored", job.id, start, start + frames - 1)
