@@ -11,18 +11,19 @@ from models.engine import RenderRequest
 from models.errors import VisavisError
 from models.talker import Talker
 from models.timebase import SAMPLES_PER_FRAME
-from server import api, avatar_api, signaling
+from server import api, avatar_api, recording_api, signaling
 from server.config import Settings
 from server.errors import RequestError, ServerFullError
 from server.executor import Executor
 from server.jobs import api as jobs
-from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, OWN_AVATARS, READY, SETTINGS, Readiness
+from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, OWN_AVATARS, READY, RECORDINGS, SETTINGS, Readiness
 from server.library import Library
 from server.media import rtc
 from server.metrics import Metrics
 from server.own_avatars import OwnAvatars
 from server.paths import AVATARS
 from server.session_manager import SessionManager
+from server.session_recordings import SessionRecordings
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,11 @@ def create_app(settings: Settings) -> web.Application:
     folders = [settings.avatars.own, AVATARS, *settings.avatars.folders]
     app[LIBRARY] = Library(executor, folders, settings.engine)
     app[OWN_AVATARS] = OwnAvatars(settings)
+    app[RECORDINGS] = SessionRecordings(settings)
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)
     app[READY] = Readiness()
     app[jobs.JOBS] = jobs.JobService(settings)
-    app.add_routes([*signaling.routes(), *avatar_api.routes(), *jobs.routes(), *api.routes()])
+    app.add_routes([*signaling.routes(), *avatar_api.routes(), *jobs.routes(), *recording_api.routes(), *api.routes()])
     app.on_response_prepare.append(_secure)
     app.cleanup_ctx.append(_lifetime)
     app.cleanup_ctx.append(jobs.lifetime)
@@ -68,6 +70,7 @@ async def _lifetime(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     rtc.install(settings.ice.host_addresses, settings.ice.port_range)
     app[EXECUTOR].start()
+    app[RECORDINGS].start()
     try:
         await app[EXECUTOR].call(rtc.warm_up_codecs)
         await _warm_up(app)
@@ -76,6 +79,7 @@ async def _lifetime(app: web.Application) -> AsyncIterator[None]:
     finally:
         app[READY].is_warm = False
         await app[MANAGER].aclose()
+        await app[RECORDINGS].aclose()
         await app[EXECUTOR].aclose()
 
 

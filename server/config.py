@@ -14,7 +14,7 @@ from pydantic_settings import (
 
 from models.errors import VisavisError
 from models.runtime.names import DeviceName, RuntimeName
-from server.paths import CONFIGS, own_avatars, own_jobs
+from server.paths import CONFIGS, own_avatars, own_jobs, own_recordings
 
 
 class SettingsError(VisavisError):
@@ -95,6 +95,9 @@ class JobSettings(_Section):
 
     folder: Path | None
     workers: int = Field(ge=0, le=64)
+    backend: Literal["local", "ray"]
+    ray_address: str | None
+    ray_gpus: float = Field(ge=0)
     max_waiting: int = Field(ge=1)
     max_upload_bytes: int = Field(ge=1024)
     max_sound_s: float = Field(gt=0)
@@ -109,6 +112,21 @@ class JobSettings(_Section):
         return self.folder or own_jobs()
 
 
+class RecordingSettings(_Section):
+    """Live sessions that are recorded: whether, where, and how much of them."""
+
+    allow: Literal["loopback", "everyone", "nobody"]
+    folder: Path | None
+    max_s: float = Field(ge=1)
+    max_bytes: int = Field(ge=0)
+    keep_s: float = Field(gt=0)
+
+    @property
+    def place(self) -> Path:
+        """The folder recordings are kept in."""
+        return self.folder or own_recordings()
+
+
 class Settings(BaseSettings):
     """All of it; configs/default.yaml explains each key."""
 
@@ -121,6 +139,7 @@ class Settings(BaseSettings):
     engine: EngineSettings
     playout: PlayoutSettings
     jobs: JobSettings
+    recordings: RecordingSettings
     log_level: Literal["debug", "info", "warning", "error"]
 
 

@@ -10,6 +10,7 @@ from server.library import Library
 from server.metrics import Metrics
 from server.own_avatars import OwnAvatars
 from server.session_manager import SessionManager
+from server.session_recordings import SessionRecordings
 
 
 @dataclass
@@ -24,5 +25,6 @@ METRICS = web.AppKey("metrics", Metrics)
 EXECUTOR = web.AppKey("executor", Executor)
 LIBRARY = web.AppKey("library", Library)
 OWN_AVATARS = web.AppKey("own_avatars", OwnAvatars)
+RECORDINGS = web.AppKey("recordings", SessionRecordings)
 MANAGER = web.AppKey("manager", SessionManager)
 READY = web.AppKey("ready", Readiness)

@@ -31,7 +31,7 @@ class OwnAvatars:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.avatars
-        self._is_loopback = _is_loopback(settings.http.host)
+        self._is_loopback = is_loopback(settings.http.host)
         self._process: asyncio.subprocess.Process | None = None
         self._busy = self._closed = False
 
@@ -194,7 +194,8 @@ def discard_unfinished(folder: Path) -> None:
     shutil.rmtree(folder.with_name(f".{folder.name}.part"), ignore_errors=True)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on ``host``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -30,6 +30,11 @@ def own_jobs() -> Path:
     return _user_data() / "jobs"
 
 
+def own_recordings() -> Path:
+    """Where recorded sessions are kept unless told otherwise."""
+    return _user_data() / "recordings"
+
+
 def _user_data() -> Path:
     """The user's data folder (XDG Base Directory Specification 0.8)."""
     data = os.environ.get("XDG_DATA_HOME", "")

@@ -29,6 +29,7 @@ from server.media.tracks import PictureTrack, SoundTrack
 from server.media.webcam import Webcam
 from server.metrics import Metrics
 from server.scheduler import Work
+from server.session_recorder import SessionRecorder
 
 logger = logging.getLogger(__name__)
 _PACKET_MS = 20
@@ -53,6 +54,7 @@ class Session:
         self.avatar_name, self.engine_name = avatar.name, engine.name
         self._settings, self._metrics, self._executor = settings, metrics, executor
         self._engine = engine
+        self._recorder: SessionRecorder | None = None
         self._talker = Talker(engine, avatar, prepared)
         ticks = delay_ticks(engine.window.lookahead_ms, settings.playout.render_budget_ms)
         self._playout = Playout(self._talker, ticks)
@@ -68,6 +70,15 @@ class Session:
         self._frames_dropped = 0
         self._started_s = 0.0
         self.close_reason: str | None = None
+
+    @property
+    def recording_id(self) -> str | None:
+        """The recording that is made of it, if one is."""
+        return None if self._recorder is None else self._recorder.id
+
+    def record(self, recorder: SessionRecorder) -> None:
+        """Have what is heard recorded; the session ends the recording. Call it before ``answer``."""
+        self._recorder = recorder
 
     async def answer(self, sdp: str) -> str:
         """Take the peer's offer and return our answer's SDP.
@@ -115,6 +126,7 @@ class Session:
             "frames_dropped": self._frames_dropped,
             "sound": self._ingress.stats() if self._ingress else None,
             "webcam": self._describe_webcam(),
+            "recording": self._recorder.describe() if self._recorder else None,
         }
 
     async def neutral(self) -> dict[str, Any]:
@@ -195,6 +207,8 @@ class Session:
             return "never connected"
         loop = asyncio.get_running_loop()
         self._started_s = time.monotonic()
+        if self._recorder is not None:
+            self._recorder.start()
         # All sessions tick on one grid, so that their frames become ready together and share a batch.
         origin_s = math.ceil(self._started_s / _FRAME_S) * _FRAME_S
         while not self._ended.is_set():
@@ -211,7 +225,10 @@ class Session:
     def _step(self, origin_s: float) -> None:
         """One 20 ms tick: hear, order frames, let frame and sound leave."""
         assert self._ingress is not None
-        for job in self._playout.hear(self._ingress.pull()):
+        heard = self._ingress.pull()
+        if self._recorder is not None:
+            self._recorder.put(heard)
+        for job in self._playout.hear(heard):
             deadline_s = origin_s + self._playout.leaves_at(job.index) * TICK_MS / 1000
             self._executor.submit(Work(self.id, self._engine, self._talker, job, deadline_s, self._playout.deliver))
         departure = self._playout.depart()
@@ -248,9 +265,14 @@ class Session:
         self._picture.stop()
         if self._ingress is not None:
             self._ingress.close()
-        if self._webcam is not None:
-            await self._webcam.aclose()
-        await self._peer.close()
+        try:
+            if self._webcam is not None:
+                await self._webcam.aclose()
+            await self._peer.close()
+        finally:
+            if self._recorder is not None:
+                names = self.avatar_name, self.engine_name
+                await self._recorder.aclose(*names, self._playout.delay_ms, self._frames_dropped)
         logger.info("Session %s closed: %s", self.id, self.close_reason)
 
 

@@ -9,7 +9,7 @@ from aiortc import RTCIceServer
 
 from models.errors import VisavisError
 from server.errors import RequestError
-from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, SETTINGS
+from server.keys import EXECUTOR, LIBRARY, MANAGER, METRICS, RECORDINGS, SETTINGS
 from server.session import Session
 from server.turn import ice_servers
 
@@ -21,6 +21,7 @@ class Offer:
     sdp: str
     avatar: str | None
     engine: str | None
+    record: bool
 
 
 def routes() -> list[web.RouteDef]:
@@ -29,7 +30,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def post_offer(request: web.Request) -> web.Response:
-    """Answer an offer: JSON ``sdp``, ``type``, optional ``avatar`` and ``engine``."""
+    """Answer an offer: JSON ``sdp``, ``type``, optional ``avatar``, ``engine`` and ``record``."""
     app = request.app
     try:
         with app[MANAGER].reserve():
@@ -39,7 +40,8 @@ async def post_offer(request: web.Request) -> web.Response:
     except VisavisError as error:
         app[METRICS].offers_refused.labels(status=str(getattr(error, "status", 500))).inc()
         raise
-    return web.json_response({"sdp": answer, "type": "answer", "session_id": session.id})
+    body = {"sdp": answer, "type": "answer", "session_id": session.id}
+    return web.json_response(body if session.recording_id is None else body | {"recording": session.recording_id})
 
 
 async def _open(app: web.Application, offer: Offer) -> tuple[Session, str]:
@@ -50,6 +52,8 @@ async def _open(app: web.Application, offer: Offer) -> tuple[Session, str]:
     servers = [RTCIceServer(**server) for server in ice_servers(settings.ice)]
     session = Session(settings, app[METRICS], app[EXECUTOR], engine, avatar, prepared, servers)
     try:
+        if offer.record:
+            session.record(await app[RECORDINGS].open(await library.folder(avatar.name)))
         return session, await session.answer(offer.sdp)
     except BaseException:
         await session.aclose("refused")
@@ -66,4 +70,7 @@ def _read_offer(text: str) -> Offer:
     for key in ("avatar", "engine"):
         if body.get(key) is not None and not isinstance(body[key], str):
             raise RequestError(f"The offer's '{key}' must be a name.")
-    return Offer(body["sdp"], body.get("avatar"), body.get("engine"))
+    record = body.get("record", False)
+    if not isinstance(record, bool):
+        raise RequestError("The offer's 'record' must be true or false.")
+    return Offer(body["sdp"], body.get("avatar"), body.get("engine"), record)

@@ -58,6 +58,16 @@ export function deleteAvatar(name) {
   return getJson(`/avatars/${encodeURIComponent(name)}`, { method: "DELETE" });
 }
 
+/** Queues a film; the body is a form with its sound. */
+export function postJob(form) {
+  return getJson("/jobs", { method: "POST", body: form });
+}
+
+/** Cancels a film that is not finished, or removes it. */
+export function deleteJob(id) {
+  return getJson(`/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
 export function postJson(path, body) {
   return getJson(path, {
     method: "POST",

@@ -15,9 +15,9 @@ from server.config import Settings
 from server.errors import ConflictError, NotFoundError, ServerFullError
 from server.jobs.folder import JobFolder
 from server.jobs.store import Job, JobState, JobStore
-from server.jobs.submission import check_names, check_sound, copy_avatar, read_submission
+from server.jobs.submission import Submission, check_names, check_sound, copy_avatar, read_submission
 from server.jobs.supervisor import Supervisor
-from server.keys import LIBRARY, SETTINGS
+from server.keys import LIBRARY, RECORDINGS, SETTINGS
 
 T = TypeVar("T")
 _LOOK_S = 0.25
@@ -109,18 +109,16 @@ def describe(job: Job, keep_s: float) -> dict[str, Any]:
 
 
 async def post_job(request: web.Request) -> web.Response:
-    """Queue a render: multipart ``sound``, ``avatar``, optional ``engine``; 201 with the job."""
+    """Queue a render: multipart ``sound`` or ``recording``, optional ``avatar``, ``engine``; 201 with the job."""
     app, settings, service = request.app, request.app[SETTINGS], request.app[JOBS]
     job_id = uuid.uuid4().hex
     folder = service.folder(job_id)
     try:
         submission = await read_submission(request, folder, settings.jobs.max_upload_bytes)
         engine = check_names(submission, settings.engine.name)
-        avatar = submission.names.get("avatar") or settings.avatars.default
-        source = await app[LIBRARY].folder(avatar)
+        avatar = await _gather(app, submission, folder)
         async with service.hearing:
             frames = await _finished(check_sound, folder.sound, settings.jobs.max_sound_s)
-        await _finished(copy_avatar, source, folder)
         place = (job_id, engine, avatar, frames, settings.jobs.chunk_frames, settings.jobs.max_waiting)
         job = await _finished(service.store.submit, *place)
     except BaseException:
@@ -129,6 +127,21 @@ async def post_job(request: web.Request) -> web.Response:
     service.supervisor.notice()
     body = describe(job, settings.jobs.keep_s)
     return web.json_response(body, status=201, headers={"Location": f"/jobs/{job.id}"})
+
+
+async def _gather(app: web.Application, submission: Submission, folder: JobFolder) -> str:
+    """Put the avatar, and a recording's sound, into the job's folder; returns the avatar's name."""
+    avatar = submission.names.get("avatar")
+    recording = submission.names.get("recording")
+    # First of all the avatar's name is looked up, so that a wrong one costs nothing.
+    source = await app[LIBRARY].folder(avatar or app[SETTINGS].avatars.default) if avatar or not recording else None
+    if recording:
+        avatars = None if source else folder.avatars
+        timeline = await _finished(app[RECORDINGS].copy, recording, folder.sound, avatars)
+        avatar = avatar or timeline.avatar
+    if source is not None:
+        await _finished(copy_avatar, source, folder)
+    return avatar or app[SETTINGS].avatars.default
 
 
 async def get_job(request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -15,10 +16,10 @@ _X264 = {"crf": "16", "preset": "fast", "threads": "1"}
 """One thread: with more, what is encoded depends on how many the machine has."""
 
 
-def write_chunk(path: Path, pictures: Iterable[NDArray[np.uint8]]) -> int:
+def write_chunk(file: Path | BinaryIO, pictures: Iterable[NDArray[np.uint8]]) -> int:
     """Encode I420 pictures (height * 3 / 2, width) as a film of their own; returns how many there were."""
     count = 0
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(str(file) if isinstance(file, Path) else file, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=dict(_X264))
         for picture in pictures:
             if not count:

@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models.avatar import MANIFEST
+from models.errors import AvatarError
+
 _PART = ".part"
 
 
@@ -31,6 +34,17 @@ class JobFolder:
     def chunk(self, index: int) -> Path:
         """Where chunk ``index`` is, once it is stored."""
         return self.path / f"chunk-{index:05d}.mp4"
+
+    def only_avatar(self) -> Path:
+        """The avatar's folder.
+
+        Raises:
+            AvatarError: it is gone.
+        """
+        found = sorted(self.avatars.glob(f"*/{MANIFEST}"))
+        if not found:
+            raise AvatarError("The job's avatar is gone from its folder; send the job again.")
+        return found[0].parent
 
     def stored_chunks(self) -> int:
         """How many are stored, counted from the first."""

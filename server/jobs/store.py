@@ -85,6 +85,11 @@ class Job:
     attempts: int
     """Times it was claimed since it last stored a chunk."""
 
+    @property
+    def chunks(self) -> int:
+        """How many it is drawn in."""
+        return -(-self.frames // self.chunk_frames)
+
 
 class JobStore:
     """Every transaction there is on jobs."""

@@ -15,7 +15,7 @@ from server.errors import RequestError, TooLargeError
 from server.jobs.folder import JobFolder
 from server.render import read_sound
 
-_NAMES = ("engine", "avatar")
+_NAMES = ("engine", "avatar", "recording")
 _FILES = ("sound", "picture")
 _MAX_NAME_BYTES = 200
 _PIECE_BYTES = 1 << 18
@@ -52,8 +52,10 @@ async def read_submission(request: web.Request, folder: JobFolder, max_bytes: in
                 raise TooLargeError(f"The request is larger than {max_bytes} bytes.")
     except ValueError as error:
         raise RequestError("The multipart body is damaged; send it again.") from error
-    if not submission.has_sound:
-        raise RequestError("A job needs a part 'sound', a WAV, MP3, M4A or similar file.")
+    if submission.has_sound and "recording" in submission.names:
+        raise RequestError("A job has a 'sound' or a 'recording', not both; send the one to be heard.")
+    if not submission.has_sound and "recording" not in submission.names:
+        raise RequestError("A job needs a part 'sound', a WAV, MP3, M4A or similar file, or a 'recording'.")
     return submission
 
 

@@ -21,12 +21,13 @@ from typing import Self, TypeVar
 
 import av
 
-from models.avatar import MANIFEST, load_avatar
+from models.avatar import load_avatar
 from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import load_engine
 from server.config import Settings, load_settings, merge, parse_override
 from server.jobs import film
+from server.jobs.cluster import Cluster
 from server.jobs.folder import JobFolder
 from server.jobs.store import Job, JobStore, JobStoreError
 from server.render import draw, read_sound, use_threads
@@ -105,6 +106,8 @@ class Worker:
         self._settings, self._stopping = settings, stopping
         self._store = JobStore(settings.jobs.place)
         self._engines: dict[str, Engine] = {}
+        # Before a job is claimed: where the cluster is away, jobs wait for it.
+        self._cluster = Cluster(settings) if settings.jobs.backend == "ray" else None
 
     def run(self, idle_s: float | None = None) -> None:
         """Work until told to stop; with ``idle_s``, until there was nothing to do for so long."""
@@ -160,7 +163,10 @@ class Worker:
         first_frame = stored * job.chunk_frames
         if first_frame >= job.frames:
             return
-        engine, avatar = self._engine(job.engine), load_avatar(_only_avatar(folder))
+        if self._cluster is not None:
+            self._draw_on_cluster(self._cluster, job, folder, lease)
+            return
+        engine, avatar = self._engine(job.engine), load_avatar(folder.only_avatar())
         sound = lease.guard(read_sound(folder.sound, from_stranger=True))
         pictures = draw(engine, avatar, sound, first_frame=first_frame, chunk_frames=job.chunk_frames)
         pace = _Pace(lease, first_frame, job.frames)
@@ -171,9 +177,28 @@ class Worker:
                 if film.write_chunk(part, islice(counted, frames)) != frames:
                     raise AvatarError("The sound ended before its time; send it again.")
                 lease.check()
+            lease.frames_done = start + frames  # the last one was drawn but is not counted yet
             if not self._store.stored(job, start + frames):
                 raise _StopError
             logger.info("Job %s: frames %d to %d are stored", job.id, start, start + frames - 1)
+
+    def _draw_on_cluster(self, cluster: Cluster, job: Job, folder: JobFolder, lease: _Lease) -> None:
+        missing = [index for index in range(job.chunks) if not folder.chunk(index).is_file()]
+        before, begun_s = job.chunks - len(missing), time.monotonic()
+        for done, (index, chunk) in enumerate(cluster.chunks(job, folder, missing, lease.check), start=1):
+            with folder.aside(folder.chunk(index), str(job.token)) as part:
+                part.write_bytes(chunk)
+                lease.check()
+            lease.frames_done = min(job.frames, (before + done) * job.chunk_frames)
+            lease.seconds_left = (len(missing) - done) * (time.monotonic() - begun_s) / done
+            if not self._store.stored(job, lease.frames_done):
+                raise _StopError
+            logger.info("Job %s: chunk %d is stored", job.id, index)
+
+    def close(self) -> None:
+        """End what was opened for the jobs."""
+        if self._cluster is not None:
+            self._cluster.close()
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:
@@ -220,13 +245,6 @@ class _Pace:
             self._lease.seconds_left = left * (time.monotonic() - self._begun_s) / done
 
 
-def _only_avatar(folder: JobFolder) -> Path:
-    found = sorted(folder.avatars.glob(f"*/{MANIFEST}"))
-    if not found:
-        raise AvatarError("The job's avatar is gone from its folder; send the job again.")
-    return found[0].parent
-
-
 def _sentence(error: Exception) -> str:
     """For the job's user; what is not theirs to mend names no file of ours."""
     if isinstance(error, MediaError):
@@ -241,9 +259,13 @@ def _sentence(error: Exception) -> str:
 def work(settings: Settings, idle_s: float | None = None, stopping: threading.Event | None = None) -> None:
     """Run a worker in this process until SIGTERM or SIGINT."""
     stopping = stopping or threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    worker = Worker(settings, stopping)
+    for number in (signal.SIGTERM, signal.SIGINT):  # after the worker: Ray, where it starts, takes them for itself
         signal.signal(number, lambda *_: stopping.set())
-    Worker(settings, stopping).run(idle_s)
+    try:
+        worker.run(idle_s)
+    finally:
+        worker.close()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
