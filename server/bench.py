@@ -1,6 +1,6 @@
 """``visavis bench``: what the parts are worth, measured.
 
-``quality`` judges the talking face, ``wav2lip`` the engine's speed.
+``quality`` judges the talking face, ``wav2lip`` the engine's speed, ``liveportrait`` its networks'.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import engine_names, load_engine
 from models.timebase import FRAME_MS
+from server import bench_liveportrait
 from server.paths import AVATARS
 from server.render import draw, read_sound
 
@@ -57,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument("--seconds", type=float, default=20.0, help="time to measure, s (%(default)s)")
     speed.add_argument("--json", type=Path, help="write every figure to this file")
     speed.set_defaults(run=run_wav2lip)
+
+    networks = benches.add_parser("liveportrait", help="how fast its networks run, against the plain ones")
+    bench_liveportrait.add_arguments(networks, _write_json)
 
 
 def run_quality(args: argparse.Namespace) -> int:

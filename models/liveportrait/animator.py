@@ -13,31 +13,37 @@ from models.liveportrait.generator import SpadeGenerator
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.pixels import Picture
 from models.liveportrait.weights import Networks
+from models.runtime import scripted
 from models.runtime.precision import preferred_dtype
-from models.runtime.scripted import as_one_call
 
 
 class Animator:
     """Draws pictures of a face whose keypoints move. Holds weights only: calls may mix sources and sessions.
 
-    Threads are the caller's affair (``torch.set_num_threads``). Keypoints and coordinates stay float32; bfloat16
-    elsewhere costs less than one step of 255 on average.
+    Threads are the caller's affair (``torch.set_num_threads``). Keypoints and coordinates stay float32; what
+    bfloat16 costs elsewhere is said by ``visavis bench liveportrait``.
     """
 
-    def __init__(self, networks: Networks, dtype: torch.dtype | None = None, side: int = 64) -> None:
+    def __init__(
+        self, networks: Networks, dtype: torch.dtype | None = None, side: int = 64, as_one_call: bool = True
+    ) -> None:
         """Fold, convert and trace.
 
         Args:
             networks: plain ones; they stay as they are.
             dtype: None takes bfloat16 where the processor multiplies it, else float32.
             side: of the feature volumes to come; 64 as published. The trace holds for this one.
+            as_one_call: False leaves the trace out, and with it four pictures' time before the first.
         """
         self.dtype = dtype or preferred_dtype()
         folded = fold(networks)
         shape = (networks.appearance.depth, side, side)
         channels = networks.warping.dense_motion_network.compress.in_channels
         drawing = _Drawing(FastWarping(folded.warping, self.dtype, shape), folded.generator, self.dtype)
-        self._draw = as_one_call(drawing, *_example(channels, shape))
+        drawing.eval().requires_grad_(False)
+        self._draw: scripted.Call = drawing
+        if as_one_call:
+            self._draw = scripted.as_one_call(drawing, *_example(channels, shape))
 
     @torch.inference_mode()
     def animate(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Picture:

@@ -17,6 +17,8 @@ from models.liveportrait.warping import KEYPOINT_VARIANCE, WarpingModule, coordi
 
 _LANES = 16
 """Convolutions run at half speed or worse where channels are no multiple of this."""
+_SUM = 0
+"""``torch.embedding_bag``'s number for it."""
 
 Convolution = TypeVar("Convolution", nn.Conv2d, nn.Conv3d)
 Shape = tuple[int, int, int]
@@ -73,11 +75,14 @@ def sample_rows(volume: Tensor, grid: Tensor, shape: Shape) -> Tensor:
         share = position - lower
         neighbours.append([_cell(lower, 1 - share, size, stride), _cell(lower + 1, share, size, stride)])
     corners = [(x, y, z) for z in neighbours[2] for y in neighbours[1] for x in neighbours[0]]
-    first = torch.arange(volume.shape[0], device=grid.device).view(-1, 1, 1, 1) * (depth * height * width)
-    indices = torch.stack([x[0] + y[0] + z[0] + first for x, y, z in corners], dim=-1).flatten(0, -2)
-    weights = torch.stack([x[1] * y[1] * z[1] for x, y, z in corners], dim=-1).flatten(0, -2)
+    cells = depth * height * width
+    first = torch.arange(volume.shape[0], device=grid.device).view(-1, 1, 1, 1) * cells
+    indices = torch.stack([x[0] + y[0] + z[0] + first for x, y, z in corners], dim=-1).flatten()
+    weights = torch.stack([x[1] * y[1] * z[1] for x, y, z in corners], dim=-1).flatten()
     table = volume.flatten(0, -2)
-    sampled = functional.embedding_bag(indices, table, per_sample_weights=weights.to(table.dtype), mode="sum")
+    begins = torch.arange(volume.shape[0] * cells, device=grid.device) * len(corners)
+    # torch.nn.functional's own checks of sizes are Python, which a trace cannot hold.
+    sampled = torch.embedding_bag(table, indices, begins, mode=_SUM, per_sample_weights=weights.to(table.dtype))[0]
     return sampled.view(-1, depth, height, width, volume.shape[-1])
 
 
@@ -99,10 +104,9 @@ class FastWarping(nn.Module):
         self.dtype, self.shape = dtype, shape
         self.register_buffer("grid", coordinate_grid(shape, torch.device("cpu"), torch.float32))
         self.compress = motion.compress
-        evidence = motion.hourglass.encoder.down_blocks[0].conv.in_channels
-        self.unused = -evidence % _LANES
-        """Channels of zeros after the evidence."""
         down = [cast(ConvNorm3d, block).conv for block in motion.hourglass.encoder.down_blocks]
+        self.unused: int = -down[0].in_channels % _LANES
+        """Channels of zeros after the evidence."""
         down[0] = _widened(down[0], self.unused, 0)
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(cast(ConvNorm3d, block).conv for block in motion.hourglass.decoder.up_blocks)
@@ -170,7 +174,8 @@ def _as_maps(volume: Tensor) -> Tensor:
 
 def _as_volume(maps: Tensor, depth: int) -> Tensor:
     """(n * d, c, h, w) -> (n, c, d, h, w)."""
-    return maps.unflatten(0, (-1, depth)).transpose(1, 2)
+    channels, height, width = maps.shape[1:]
+    return maps.view(-1, depth, channels, height, width).transpose(1, 2)
 
 
 def _channels_last(maps: Tensor) -> Tensor:
@@ -179,7 +184,7 @@ def _channels_last(maps: Tensor) -> Tensor:
 
 def _widened(convolution: Convolution, inputs: int, outputs: int) -> Convolution:
     """The same with so many more channels that are zero."""
-    more = [0, 0] * (convolution.weight.dim() - 2)
+    more: list[int] = [0, 0] * (convolution.weight.dim() - 2)
     convolution.weight = nn.Parameter(functional.pad(convolution.weight, [*more, 0, inputs, 0, outputs]), False)
     assert convolution.bias is not None
     convolution.bias = nn.Parameter(functional.pad(convolution.bias, [0, outputs]), False)

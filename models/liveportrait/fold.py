@@ -8,6 +8,7 @@ the small map, kind of output cell by kind (up to rounding the same, borders inc
 import copy
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -78,7 +79,8 @@ class FoldedSpadeBlock(nn.Module):
         gain, offset = self.modulations[index](parts[index]).chunk(2, dim=1)
         # One group a channel is instance normalisation, but keeps channels side by side where they are so; then in
         # place, as fresh memory costs more than the sums.
-        return functional.group_norm(x, x.shape[1]).mul_(gain).add_(offset)
+        channels = cast(nn.Conv2d, self.modulations[index]).out_channels // 2
+        return torch.group_norm(x, channels).mul_(gain).add_(offset)
 
 
 def _plain(convolution: SpectralConv2d) -> nn.Conv2d:

@@ -11,29 +11,32 @@ from models.liveportrait.weights import Architecture, Networks
 _SIDE = 128
 """Of the pictures that the norms see: the warping module halves the quarter of it five times."""
 _POWER_ITERATIONS = 5
+_GAIN = 1.2
+_BIAS = 0.1
 _MASK_SPREAD = 2.0
 """Standard deviation of the motions' logits: enough that one wins in most places."""
-_CONTRAST = 1.5
-"""Standard deviation of the pixels' logits: a picture from nearly black to nearly white."""
+_CONTRAST = 1.0
+"""Standard deviation of the pixels' logits, which makes about 50 of 255: a photo's."""
 
 
 @torch.no_grad()
 def stand_in(architecture: Architecture | None = None, seed: int = 1) -> Networks:
     """Networks of random weights whose norms have seen a random picture, so that no layer is dead or overflows.
 
-    Weights keep a signal's strength from layer to layer (K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into
-    Rectifiers", ICCV 2015). Biases that outweigh it would be all that the last layers see, so there are none.
+    Weights keep a signal's strength from layer to layer, with and without ReLU (between K. He, X. Zhang, S. Ren and
+    J. Sun, "Delving Deep into Rectifiers", ICCV 2015, and X. Glorot and Y. Bengio, AISTATS 2010). Biases are small:
+    where they outweigh the signal, they and their rounding errors are all that the last layers see.
     """
     torch.manual_seed(seed)
     networks = Networks.build(architecture)
     for part in (networks.appearance, networks.warping, networks.generator):
         for name, parameter in part.named_parameters():
             if parameter.ndim > 1:
-                nn.init.kaiming_normal_(parameter)
+                parameter.normal_(0, _GAIN / parameter[0].numel() ** 0.5)
             elif name.endswith("bias"):
-                parameter.zero_()
+                parameter.normal_(0, _BIAS)
     _settle_spectral_norms(networks.generator)
-    networks.motion.detector.fc_scale.bias.add_(1.3)
+    networks.motion.get_parameter("detector.fc_scale.bias").add_(1.3)
     norms = [m for part in networks.modules() for m in part.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
     for norm in norms:
         norm.train().momentum = 1.0
@@ -49,7 +52,7 @@ def stand_in(architecture: Architecture | None = None, seed: int = 1) -> Network
     for norm in norms:
         norm.eval()
     logits = networks.generator.logits(networks.warping(volume, kp_source, kp_driving))
-    networks.generator.conv_img[0].weight.mul_(_CONTRAST / logits.std())
+    networks.generator.get_parameter("conv_img.0.weight").mul_(_CONTRAST / logits.std())
     return networks
 
 
