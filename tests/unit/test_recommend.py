@@ -10,7 +10,6 @@ from models import machine_figures
 from models.machine_figures import Figure, load, machine, save
 from models.recommendation import recommend
 from models.sadtalker import figure as sadtalker
-from models.wav2lip import figure as wav2lip
 from server.cli import main
 
 MOUTH = Figure("wav2lip", "Wav2Lip", moves_head=False, random_weights=False, side_px=96, ms_per_frame=8.0)
@@ -80,8 +79,7 @@ def test_the_command_measures_once(
     assert told["engines"][0]["fps"] > 1
 
 
-def test_every_engine_can_be_measured() -> None:
-    assert wav2lip.measure()["ms_per_frame"] < 1000
-    measured = Figure(**sadtalker.measure(1 / 16, 64))
+def test_a_film_engine_can_be_measured() -> None:
+    measured = Figure(**sadtalker.measure(1 / 16, 128))
     assert measured.random_weights
     assert measured.fps > 0
