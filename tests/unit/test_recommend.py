@@ -69,7 +69,7 @@ def test_the_command_measures_once(
     # One engine's real measurement: the others take seconds.
     monkeypatch.setattr(machine_figures, "_MEASURES", (("models.wav2lip.figure", "measure"),))
     assert main(["recommend", "--figures", str(path)]) == 0
-    assert "real-time: wav2lip" in capsys.readouterr().out
+    assert "budget: wav2lip" in capsys.readouterr().out
     written = path.read_bytes()
     assert main(["recommend", "--figures", str(path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
