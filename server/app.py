@@ -11,7 +11,7 @@ from models.engine import RenderRequest
 from models.errors import VisavisError
 from models.talker import Talker
 from models.timebase import SAMPLES_PER_FRAME
-from server import api, avatar_api, recording_api, signaling
+from server import api, avatar_api, engines_api, motion_api, recording_api, signaling
 from server.config import Settings
 from server.errors import RequestError, ServerFullError
 from server.executor import Executor
@@ -21,7 +21,7 @@ from server.library import Library
 from server.media import rtc
 from server.metrics import Metrics
 from server.own_avatars import OwnAvatars
-from server.paths import AVATARS
+from server.paths import AVATARS, own_motions
 from server.session_manager import SessionManager
 from server.session_recordings import SessionRecordings
 
@@ -52,7 +52,18 @@ def create_app(settings: Settings) -> web.Application:
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)
     app[READY] = Readiness()
     app[jobs.JOBS] = jobs.JobService(settings)
-    app.add_routes([*signaling.routes(), *avatar_api.routes(), *jobs.routes(), *recording_api.routes(), *api.routes()])
+    app[motion_api.MOTIONS] = motion_api.Motions(own_motions())
+    app.add_routes(
+        [
+            *signaling.routes(),
+            *avatar_api.routes(),
+            *motion_api.routes(),
+            *engines_api.routes(),
+            *jobs.routes(),
+            *recording_api.routes(),
+            *api.routes(),
+        ]
+    )
     app.on_response_prepare.append(_secure)
     app.cleanup_ctx.append(_lifetime)
     app.cleanup_ctx.append(jobs.lifetime)

@@ -1,7 +1,7 @@
 """``visavis bench``: what the parts are worth, measured.
 
-``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip`` the engine's speed, ``sessions`` how
-many a speed is enough for.
+``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip`` and ``liveportrait`` the engines'
+speed, ``sessions`` how many a speed is enough for.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import engine_names, load_engine
 from models.timebase import FRAME_MS, FRAMES_PER_SECOND
-from server import bench_motion
+from server import bench_liveportrait, bench_motion
 from server.paths import AVATARS
 from server.render import add_runtime, draw, read_sound
 
@@ -77,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sessions.add_argument("--max-batch", type=int, default=8, help="as engine.max_batch (%(default)s)")
     sessions.add_argument("--json", type=Path, help="write every figure to this file")
     sessions.set_defaults(run=run_sessions)
+
+    networks = benches.add_parser("liveportrait", help="how fast its networks run, against the plain ones")
+    bench_liveportrait.add_arguments(networks, _write_json)
 
 
 def run_quality(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import avatar_command, bench, models_command, motion_command, render, train
+from server import avatar_command, bench, engine_report, models_command, motion_command, render, train
 from server.jobs import worker
 
 
@@ -59,6 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     models_command.add_arguments(commands.add_parser("models", help="published checkpoints, and weights for elsewhere"))
     train.add_arguments(commands.add_parser("train", help="draw a corpus, train weights of your own"))
+    engines = commands.add_parser("recommend", help="which engine for which need, measured on this machine")
+    engine_report.add_arguments(engines)
     bench.add_arguments(commands.add_parser("bench", help="how good and how fast the parts are, in figures"))
     return parser
 

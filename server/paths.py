@@ -25,6 +25,16 @@ def own_avatars() -> Path:
     return _user_data() / "avatars"
 
 
+def own_motions() -> Path:
+    """Where a user's motion templates go unless told otherwise."""
+    return _user_data() / "motions"
+
+
+def measured_engines() -> Path:
+    """Where it is kept how fast the engines run on this machine."""
+    return _folder("XDG_CACHE_HOME", ".cache") / "engines.json"
+
+
 def own_jobs() -> Path:
     """Where jobs and their results are kept unless told otherwise."""
     return _user_data() / "jobs"
@@ -36,7 +46,10 @@ def own_recordings() -> Path:
 
 
 def _user_data() -> Path:
-    """The user's data folder (XDG Base Directory Specification 0.8)."""
-    data = os.environ.get("XDG_DATA_HOME", "")
-    home = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
-    return home / "visavis"
+    return _folder("XDG_DATA_HOME", ".local/share")
+
+
+def _folder(variable: str, default: str) -> Path:
+    """A folder of the user's own (XDG Base Directory Specification 0.8)."""
+    named = os.environ.get(variable, "")
+    return (Path(named) if named.startswith("/") else Path.home() / default) / "visavis"

@@ -97,9 +97,13 @@ class SpadeGenerator(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(n, 256 * width, h, w) -> RGB (n, 3, 8 h, 8 w) in [0, 1]."""
+        return torch.sigmoid(self.logits(feature))
+
+    def logits(self, feature: Tensor) -> Tensor:
+        """``forward`` before the sigmoid, whose steps near 1 are coarse in half precision."""
         x = self.fc(feature)
         for i in range(_MIDDLE):
             x = getattr(self, f"G_middle_{i}")(x, feature)
         x = self.up_0(functional.interpolate(x, scale_factor=2), feature)
         x = self.up_1(functional.interpolate(x, scale_factor=2), feature)
-        return torch.sigmoid(self.conv_img(functional.leaky_relu(x, 0.2)))
+        return self.conv_img(functional.leaky_relu(x, 0.2))  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from models.liveportrait.layers import KEYPOINTS, ConvNorm2d, ConvNorm3d, scaled
 
 _COMPRESSED = 4
 _HOURGLASS_INPUTS = (KEYPOINTS + 1) * (1 + _COMPRESSED)
-_KEYPOINT_VARIANCE = 0.01
+KEYPOINT_VARIANCE = 0.01
 _LEVELS = 5
 
 
@@ -28,7 +28,7 @@ def coordinate_grid(shape: tuple[int, int, int], device: torch.device, dtype: to
 def gaussians(kp: Tensor, grid: Tensor) -> Tensor:
     """A blob of variance 0.01 about each keypoint: kp (n, k, 3), grid (d, h, w, 3) -> (n, k, d, h, w)."""
     distance = grid - kp[:, :, None, None, None]
-    return torch.exp(-0.5 * distance.square().sum(dim=-1) / _KEYPOINT_VARIANCE)
+    return torch.exp(-0.5 * distance.square().sum(dim=-1) / KEYPOINT_VARIANCE)
 
 
 def sample_volume(volume: Tensor, grid: Tensor) -> Tensor:

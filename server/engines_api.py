@@ -1,0 +1,18 @@
+"""Engines over HTTP: how fast each is on this machine, and which suits which need."""
+
+import asyncio
+
+from aiohttp import web
+
+from server.engine_report import report
+from server.paths import measured_engines
+
+
+def routes() -> list[web.AbstractRouteDef]:
+    """The routes of engines."""
+    return [web.get("/engines", get_engines)]
+
+
+async def get_engines(_request: web.Request) -> web.Response:
+    """What ``visavis recommend`` measured here; nothing is measured while sessions run."""
+    return web.json_response(await asyncio.to_thread(report, measured_engines()))
