@@ -1,6 +1,6 @@
 """``visavis bench``: what the parts are worth, measured.
 
-``quality`` judges the talking face, ``wav2lip`` the engine's speed.
+``quality`` judges the talking face, ``wav2lip`` the engine's speed, ``sadtalker`` the offline renderer's.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from models.avatar import Avatar, load_avatar
 from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import engine_names, load_engine
+from models.store import located
 from models.timebase import FRAME_MS
 from server.paths import AVATARS
 from server.render import draw, read_sound
@@ -58,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument("--json", type=Path, help="write every figure to this file")
     speed.set_defaults(run=run_wav2lip)
 
+    _add_sadtalker(benches.add_parser("sadtalker", help="how fast films are drawn, against the plain network"))
+
+
+def _add_sadtalker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--avatar", default="ada", help="whose face is drawn (%(default)s)")
+    parser.add_argument("--weights", type=Path, help="folder of weights (default: random, of the published width)")
+    parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (%(default)s)")
+    parser.add_argument("--batch", type=int, default=1, help="frames drawn in one go (%(default)s)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="drawings by each in turn (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.set_defaults(run=run_sadtalker)
+
 
 def run_quality(args: argparse.Namespace) -> int:
     """Measure and print; errors are raised as VisavisError."""
@@ -93,6 +107,26 @@ def run_wav2lip(args: argparse.Namespace) -> int:
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"{speed.table(measured)}\nload average: {load}")
     _write_json(args.json, {**asdict(measured), "times_faster": measured.times_faster, "load_average": os.getloadavg()})
+    return 0
+
+
+def run_sadtalker(args: argparse.Namespace) -> int:
+    """Measure and print; errors are raised as VisavisError."""
+    if args.threads < 1 or not 1 <= args.rounds <= 100 or not 1 <= args.batch <= 64:
+        raise VisavisError("--threads takes 1 or more, --rounds 1 to 100, --batch 1 to 64.")
+    from models.sadtalker import speed
+    from models.sadtalker.stand_in import lively_renderer
+    from models.sadtalker.weights import NETWORK_FILES, load_networks
+
+    weights = located(args.weights)
+    renderer = (
+        lively_renderer(1.0, 1) if weights is None else load_networks(weights / NETWORK_FILES[args.size]).renderer
+    )
+    photo = _avatar(args.avatar).frame_rgb(0)
+    measured = speed.measure(renderer, photo, args.size, batch=args.batch, threads=args.threads, rounds=args.rounds)
+    load = os.getloadavg()
+    print(f"{speed.table(measured)}\nload average: {', '.join(f'{value:.2f}' for value in load)}")
+    _write_json(args.json, {**asdict(measured), "weights": weights.name if weights else "random", "load_average": load})
     return 0
 
 

@@ -17,6 +17,7 @@ from models.liveportrait.generator import SpadeBlock, SpadeGenerator, SpectralCo
 from models.liveportrait.layers import ConvNorm2d, ConvNorm3d, ResidualBlock3d
 from models.liveportrait.warping import DenseMotionNetwork, HourglassDecoder
 from models.liveportrait.weights import Networks
+from models.runtime.convolutions import RepeatedConv2d, gain_and_offset, joined_conv2d, plain_conv2d
 
 
 def fold(networks: Networks) -> Networks:
@@ -61,9 +62,9 @@ class FoldedSpadeBlock(nn.Module):
         """``repeats``: how many times larger than its map the block's input is."""
         super().__init__()
         norms = [block.norm_0, block.norm_1, *([block.norm_s] if block.projects else [])]
-        shared = _joined([cast(nn.Conv2d, norm.mlp_shared[0]) for norm in norms])
+        shared = joined_conv2d([cast(nn.Conv2d, norm.mlp_shared[0]) for norm in norms])
         self.shared: nn.Module = RepeatedConv2d(shared, repeats) if repeats > 1 else shared
-        self.modulations = nn.ModuleList(_gain_and_offset(norm.mlp_gamma, norm.mlp_beta) for norm in norms)
+        self.modulations = nn.ModuleList(gain_and_offset(norm.mlp_gamma, norm.mlp_beta) for norm in norms)
         self.conv_0, self.conv_1 = _plain(block.conv_0), _plain(block.conv_1)
         self.conv_s = _plain(block.conv_s) if block.projects else None
 
@@ -79,78 +80,6 @@ class FoldedSpadeBlock(nn.Module):
         return torch.addcmul(offset, functional.instance_norm(x), gain)
 
 
-class RepeatedConv2d(nn.Module):
-    """A 3x3 convolution of a map enlarged ``repeats`` times by repetition, computed on the small map.
-
-    Of the cells that one cell of the map becomes, along an axis, the first sees the cell before too, the last the
-    cell after, and those between see their own alone, so kernels shrink to two taps or one.
-    """
-
-    def __init__(self, convolution: nn.Conv2d, repeats: int) -> None:
-        super().__init__()
-        self.repeats, self.channels = repeats, convolution.out_channels
-        self.bias = convolution.bias
-        self.kernels = nn.ParameterList(
-            nn.Parameter(_taps(_taps(convolution.weight, 2, rows), 3, columns), requires_grad=False)
-            for rows in self._kinds()
-            for columns in self._kinds()
-        )
-
-    def _kinds(self) -> tuple[str, ...]:
-        return ("first", "last") if self.repeats == 2 else ("first", "middle", "last")
-
-    def forward(self, seg: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, outputs, repeats * h, repeats * w)."""
-        n, _, height, width = seg.shape
-        padded = functional.pad(seg, (1, 1, 1, 1))
-        r = self.repeats
-        drawn = seg.new_empty(n, self.channels, height, r, width, r)
-        kernels = iter(self.kernels)
-        places = {"first": slice(0, 1), "middle": slice(1, r - 1), "last": slice(r - 1, r)}
-        for rows in self._kinds():
-            for columns in self._kinds():
-                seen = padded[:, :, _seen(rows, height), _seen(columns, width)]
-                part = functional.conv2d(seen, next(kernels), self.bias)
-                drawn[:, :, :, places[rows], :, places[columns]] = part[:, :, :, None, :, None]
-        return drawn.view(n, self.channels, r * height, r * width)
-
-
-def _taps(weight: Tensor, axis: int, kind: str) -> Tensor:
-    """Three taps along an axis summed to those that fall on different cells."""
-    before, own, after = weight.split(1, dim=axis)  # type: ignore[no-untyped-call]
-    taps = {"first": (before, own + after), "middle": (before + own + after,), "last": (before + own, after)}
-    return torch.cat(taps[kind], dim=axis)
-
-
-def _seen(kind: str, count: int) -> slice:
-    """The cells of a map padded by one that a kind's kernel runs over."""
-    return slice(0 if kind == "first" else 1, count + (2 if kind == "last" else 1))
-
-
 def _plain(convolution: SpectralConv2d) -> nn.Conv2d:
     weight = convolution.weight()
-    return _convolution(weight.detach(), convolution.bias)
-
-
-def _joined(convolutions: list[nn.Conv2d]) -> nn.Conv2d:
-    """One convolution with the outputs of several on the same input."""
-    biases = [convolution.bias for convolution in convolutions if convolution.bias is not None]
-    return _convolution(torch.cat([convolution.weight for convolution in convolutions]), torch.cat(biases))
-
-
-def _gain_and_offset(gamma: nn.Conv2d, beta: nn.Conv2d) -> nn.Conv2d:
-    """Both in one; the gain is 1 + gamma."""
-    joined = _joined([gamma, beta])
-    assert joined.bias is not None
-    joined.bias[: gamma.out_channels] += 1
-    return joined
-
-
-def _convolution(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    outputs, inputs, kernel, _ = weight.shape
-    made = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias is not None, device=weight.device)
-    made.requires_grad_(False)
-    made.weight.copy_(weight)
-    if bias is not None and made.bias is not None:
-        made.bias.copy_(bias)
-    return made.eval()
+    return plain_conv2d(weight.detach(), convolution.bias)

@@ -13,11 +13,13 @@ from aiohttp import web
 
 from server.config import Settings
 from server.errors import ConflictError, NotFoundError, ServerFullError
+from server.jobs import picture
 from server.jobs.folder import JobFolder
 from server.jobs.store import Job, JobState, JobStore
 from server.jobs.submission import check_names, check_sound, copy_avatar, read_submission
 from server.jobs.supervisor import Supervisor
 from server.keys import LIBRARY, SETTINGS
+from server.render import OFFLINE
 
 T = TypeVar("T")
 _LOOK_S = 0.25
@@ -97,7 +99,7 @@ def describe(job: Job, keep_s: float) -> dict[str, Any]:
         "id": job.id,
         "state": job.state.value,
         "engine": job.engine,
-        "avatar": job.avatar,
+        "avatar": job.avatar or None,
         "frames": job.frames,
         "frames_done": job.frames_done,
         "seconds_left": None if job.seconds_left is None else round(job.seconds_left, 1),
@@ -109,18 +111,23 @@ def describe(job: Job, keep_s: float) -> dict[str, Any]:
 
 
 async def post_job(request: web.Request) -> web.Response:
-    """Queue a render: multipart ``sound``, ``avatar``, optional ``engine``; 201 with the job."""
+    """Queue a render: multipart ``sound``, ``avatar`` or ``picture``, optional ``engine``; 201 with the job."""
     app, settings, service = request.app, request.app[SETTINGS], request.app[JOBS]
     job_id = uuid.uuid4().hex
     folder = service.folder(job_id)
     try:
         submission = await read_submission(request, folder, settings.jobs.max_upload_bytes)
         engine = check_names(submission, settings.engine.name)
-        avatar = submission.names.get("avatar") or settings.avatars.default
-        source = await app[LIBRARY].folder(avatar)
+        avatar, source = "", None
+        if engine != OFFLINE:
+            avatar = submission.names.get("avatar") or settings.avatars.default
+            source = await app[LIBRARY].folder(avatar)
         async with service.hearing:
             frames = await _finished(check_sound, folder.sound, settings.jobs.max_sound_s)
-        await _finished(copy_avatar, source, folder)
+            if source is None:
+                await _finished(picture.accept, submission.names, folder, settings.jobs.sadtalker_weights)
+        if source is not None:
+            await _finished(copy_avatar, source, folder)
         place = (job_id, engine, avatar, frames, settings.jobs.chunk_frames, settings.jobs.max_waiting)
         job = await _finished(service.store.submit, *place)
     except BaseException:
