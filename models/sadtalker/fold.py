@@ -124,11 +124,11 @@ class _Motion(nn.Module):
     def _hourglass(self, x: Tensor) -> Tensor:
         features = [x]
         for block in self.hourglass.encoder.down_blocks:
-            features.append(_halved(functional.relu_(block.conv(features[-1]))))
+            features.append(_halved(functional.relu_(cast(nn.Module, block.conv)(features[-1]))))
         x = features.pop()
         decoder = self.hourglass.decoder
         for block in decoder.up_blocks:
-            x = functional.relu_(block.conv(functional.interpolate(x, scale_factor=(1, 2, 2))))
+            x = functional.relu_(cast(nn.Module, block.conv)(functional.interpolate(x, scale_factor=(1, 2, 2))))
             x = torch.cat((x, features.pop()), dim=1)
         return functional.relu_(decoder.conv(x))
 

@@ -101,7 +101,7 @@ class Pipeline:
         aligned, fit = portrait.aligned(size_px)
         tensor = torch.from_numpy(aligned).permute(2, 0, 1)[None].float() / 255
         face = FaceCoefficients.split(self._networks.reconstruction(tensor).numpy())
-        return face.stored(fit[None])[0]
+        return np.asarray(face.stored(fit[None])[0], np.float32)
 
     def film(
         self,
