@@ -51,7 +51,7 @@ class Checkpoint:
     origin: str
     """The authors' own page."""
     draws: bool = True
-    """Whether the engine can be started with it; False for what is of use in training only."""
+    """Whether a server can be started with it; False for what is of use in training or offline only."""
 
     def check(self, path: Path) -> str:
         """What a file of this checkpoint holds, read whole and strictly.
@@ -114,6 +114,35 @@ def _liveportrait() -> Checkpoint:
     )
 
 
+_SADTALKER_LICENCE = Licence(
+    "Apache-2.0",
+    "SadTalker's authors give code and weights under Apache-2.0, except third-party parts: the expression basis the "
+    "coefficients refer to and the audio encoder the weights were started from are for non-commercial research.",
+)
+_SADTALKER_REPO = "vinthony/SadTalker-V002rc"
+
+
+def _sadtalker(name: str, size_px: int, sha256: str) -> Checkpoint:
+    files = (
+        (f"SadTalker_V0.0.2_{size_px}.safetensors", 725, sha256),
+        ("mapping_00229-model.pth.tar", 156, "62a1e06006cc963220f6477438518ed86e9788226c62ae382ddc42fbcefb83f1"),
+        ("mapping_00109-model.pth.tar", 156, "84a8642468a3fcfdd9ab6be955267043116c2bec2284686a5262f1eaf017f64c"),
+    )
+    return Checkpoint(
+        name=name,
+        engine="sadtalker",
+        title=f"SadTalker, films of a picture that speaks, drawn at {size_px} pixels",
+        licence=_SADTALKER_LICENCE,
+        files=tuple(
+            PublishedFile(file, megabytes, (HubFile(_SADTALKER_REPO, file),), digest)
+            for file, megabytes, digest in files
+        ),
+        checker=("models.sadtalker.weights", "check"),
+        origin="github.com/OpenTalker/SadTalker",
+        draws=False,
+    )
+
+
 CHECKPOINTS: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
@@ -153,6 +182,8 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             ("Nekochu/Wav2Lip", "visual_quality_disc.pth"),
         ),
         _liveportrait(),
+        _sadtalker("sadtalker", 256, "c211f5d6de003516bf1bbda9f47049a4c9c99133b1ab565c6961e5af16477bff"),
+        _sadtalker("sadtalker-512", 512, "0e063f7ff5258240bdb0f7690783a7b1374e6a4a81ce8fa33456f4cd49694340"),
     )
 }
 

@@ -1,12 +1,13 @@
 """``visavis bench``: what the parts are worth, measured.
 
-``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip`` and ``liveportrait`` the engines'
-speed, ``sessions`` how many a speed is enough for.
+``quality`` judges the talking face, ``motion`` the blend shapes heard, ``wav2lip``, ``liveportrait`` and ``sadtalker``
+the engines' speed, ``sessions`` how many a speed is enough for.
 """
 
 import argparse
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.avatar import Avatar, load_avatar
 from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
 from models.registry import engine_names, load_engine
+from models.store import located
 from models.timebase import FRAME_MS, FRAMES_PER_SECOND
 from server import bench_liveportrait, bench_motion
 from server.paths import AVATARS
@@ -81,6 +83,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     networks = benches.add_parser("liveportrait", help="how fast its networks run, against the plain ones")
     bench_liveportrait.add_arguments(networks, _write_json)
 
+    _add_sadtalker(benches.add_parser("sadtalker", help="how fast films are drawn, against the plain network"))
+
+
+def _add_sadtalker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--avatar", default="ada", help="whose face is drawn (%(default)s)")
+    parser.add_argument("--weights", type=Path, help="folder of weights (default: random, of the published width)")
+    parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (%(default)s)")
+    parser.add_argument("--batch", type=int, default=1, help="frames drawn in one go (%(default)s)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="drawings by each in turn (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.set_defaults(run=run_sadtalker)
+
 
 def run_quality(args: argparse.Namespace) -> int:
     """Measure and print; errors are raised as VisavisError."""
@@ -137,6 +152,26 @@ def run_sessions(args: argparse.Namespace) -> int:
     print(f"held at {FRAMES_PER_SECOND} frames a second, all of them speaking: {count} (simulated)")
     figures = {"fps": args.fps, "shared": args.shared, "max_batch": args.max_batch, "held": count, "tried": tried}
     _write_json(args.json, figures)
+    return 0
+
+
+def run_sadtalker(args: argparse.Namespace) -> int:
+    """Measure and print; errors are raised as VisavisError."""
+    if args.threads < 1 or not 1 <= args.rounds <= 100 or not 1 <= args.batch <= 64:
+        raise VisavisError("--threads takes 1 or more, --rounds 1 to 100, --batch 1 to 64.")
+    from models.sadtalker import speed
+    from models.sadtalker.stand_in import lively_renderer
+    from models.sadtalker.weights import NETWORK_FILES, load_networks
+
+    weights = located(args.weights)
+    renderer = (
+        lively_renderer(1.0, 1) if weights is None else load_networks(weights / NETWORK_FILES[args.size]).renderer
+    )
+    photo = _avatar(args.avatar).frame_rgb(0)
+    measured = speed.measure(renderer, photo, args.size, batch=args.batch, threads=args.threads, rounds=args.rounds)
+    load = os.getloadavg()
+    print(f"{speed.table(measured)}\nload average: {', '.join(f'{value:.2f}' for value in load)}")
+    _write_json(args.json, {**asdict(measured), "weights": weights.name if weights else "random", "load_average": load})
     return 0
 
 

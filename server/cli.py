@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import VisavisError
-from server import avatar_command, bench, engine_report, models_command, motion_command, render, train
+from server import (
+    avatar_command,
+    bench,
+    engine_report,
+    models_command,
+    motion_command,
+    render,
+    sadtalker_render,
+    train,
+)
 from server.jobs import worker
 
 
@@ -47,7 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     offline = commands.add_parser("render", help="speak a sound file into a video file")
     render.add_arguments(offline)
-    offline.set_defaults(run=render.run)
+    sadtalker_render.add_arguments(offline)
+    offline.set_defaults(run=_render)
 
     avatar_command.add_arguments(commands.add_parser("avatar", help="faces of your own, from a photo or a clip"))
     motion = commands.add_parser("motion", help="motion templates: from a clip, onto any avatar")
@@ -70,6 +80,10 @@ def _add_loadtest(parser: argparse.ArgumentParser) -> None:
 
     loadtest.add_arguments(parser)
     parser.set_defaults(run=loadtest.run)
+
+
+def _render(args: argparse.Namespace) -> int:
+    return sadtalker_render.run(args) if args.engine == render.OFFLINE else render.run(args)
 
 
 def _serve(args: argparse.Namespace) -> int:

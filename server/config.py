@@ -105,6 +105,7 @@ class JobSettings(_Section):
     lease_s: float = Field(ge=1)
     max_attempts: int = Field(ge=1)
     keep_s: float = Field(gt=0)
+    sadtalker_weights: Path | None
 
     @property
     def place(self) -> Path:

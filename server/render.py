@@ -28,6 +28,9 @@ from server.own_avatars import parse_box
 from server.paths import AVATARS, own_avatars
 
 _AVATAR = "ada"
+OFFLINE = "sadtalker"
+"""The engine that draws films of pictures, see ``server.sadtalker_render``; it has no live session."""
+ENGINES = (*engine_names(), OFFLINE)
 _BATCH = 8
 _STRANGERS = {
     "protocol_whitelist": "file",
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="MP4 file to write")
     parser.add_argument("--avatar", help=f"avatar to draw, where no face is given (default: {_AVATAR})")
     parser.add_argument("--box", metavar="X0,Y0,X1,Y1", help="which face of FACE, forehead to chin, in its pixels")
-    parser.add_argument("--engine", default="wav2lip", choices=engine_names(), help="default: %(default)s")
+    parser.add_argument("--engine", default="wav2lip", choices=ENGINES, help="default: %(default)s")
     parser.add_argument("--weights", type=Path, help="file or pulled checkpoint instead of the shipped weights")
     add_runtime(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -72,7 +75,12 @@ def run(args: argparse.Namespace) -> int:
     avatar = _chosen(args)
     engine = load_engine(args.engine, args.weights, args.runtime, args.device)
     pictures = draw(engine, avatar, read_sound(args.speech))
-    write_video(args.output, avatar, tqdm(pictures, total=total, unit="frame", disable=args.quiet), args.speech)
+    write_video(
+        args.output,
+        (avatar.width, avatar.height),
+        tqdm(pictures, total=total, unit="frame", disable=args.quiet),
+        args.speech,
+    )
     print(f"{args.output}: {total} frames, {total / FRAMES_PER_SECOND:.1f} s")
     return 0
 
@@ -193,8 +201,14 @@ def count_frames(path: Path) -> int:
     return -(-samples // _CHUNK_SAMPLES)
 
 
-def write_video(path: Path, avatar: Avatar, pictures: Any, speech: Path) -> None:
-    """Encode pictures (H.264) and the sound (AAC) to MP4; written aside, then renamed.
+def write_video(path: Path, size: tuple[int, int], pictures: Any, speech: Path) -> None:
+    """Encode I420 pictures (H.264) and the sound (AAC) to MP4; written aside, then renamed.
+
+    Args:
+        path: the MP4 file.
+        size: width and height, even.
+        pictures: (height * 3 / 2, width) each.
+        speech: the sound's file.
 
     Raises:
         MediaError: the file cannot be written.
@@ -203,7 +217,7 @@ def write_video(path: Path, avatar: Avatar, pictures: Any, speech: Path) -> None
     try:
         with av.open(str(aside), "w", format="mp4") as container:
             video = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "16", "preset": "fast"})
-            video.width, video.height, video.pix_fmt = avatar.width, avatar.height, "yuv420p"
+            (video.width, video.height), video.pix_fmt = size, "yuv420p"
             audio = container.add_stream("aac", rate=WIRE_RATE_HZ, layout="mono")
             sound = read_sound(speech)
             tick = 0

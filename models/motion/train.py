@@ -24,7 +24,7 @@ from torch import Tensor
 from models.motion.corpus import SpeechCorpus
 from models.motion.judge import judge
 from models.motion.network import COLUMNS, MotionNetwork
-from models.wav2lip.fold import preferred_dtype
+from models.runtime.precision import preferred_dtype
 
 CHANNELS = 256
 AFTER_COLUMNS = 4

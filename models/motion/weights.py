@@ -11,9 +11,9 @@ from models.audio.mel import N_MELS
 from models.engine import MelWindow
 from models.errors import CheckpointError
 from models.motion.network import COLUMNS, MotionNetwork
+from models.runtime.precision import preferred_dtype
 from models.runtime.scripted import as_one_call
 from models.studio.visemes import MOUTH_NAMES, curves_from_code
-from models.wav2lip.fold import preferred_dtype
 
 ASSET = Path(__file__).parents[1] / "assets" / "motion.safetensors"
 """The weights shipped with the package."""

@@ -1,6 +1,7 @@
 """The animation step: a picture, and coefficients that say what its face does, to frames."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from models.sadtalker.geometry import Camera, posed_keypoints
 from models.sadtalker.keypoints import KeypointDetector
 from models.sadtalker.mapping import MappingNetwork
-from models.sadtalker.renderer import Renderer, SourceFeatures
+from models.sadtalker.renderer import SourceFeatures
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,22 @@ class AnimatedSource:
     """(1, 15, 3), as the picture shows them."""
 
 
+class Draws(Protocol):
+    """A ``renderer.Renderer``, or a faster one."""
+
+    def encode(self, picture: Tensor) -> SourceFeatures:
+        """What of a source (n, 3, h, w) every frame needs."""
+        ...
+
+    def picture(self, source: SourceFeatures, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """Frames (n, 3, h, w) of keypoints (n, 15, 3)."""
+        ...
+
+
 class Animator:
     """Three networks as one: coefficients to pose, pose to keypoints, keypoints to picture."""
 
-    def __init__(self, keypoints: KeypointDetector, mapping: MappingNetwork, renderer: Renderer) -> None:
+    def __init__(self, keypoints: KeypointDetector, mapping: MappingNetwork, renderer: Draws) -> None:
         self._keypoints, self._mapping, self._renderer = keypoints, mapping, renderer
 
     @torch.inference_mode()
@@ -45,4 +58,4 @@ class Animator:
         canonical = source.canonical.expand(count, -1, -1)
         driven = posed_keypoints(canonical, self._mapping(windows), camera)
         shown = source.keypoints.expand(count, -1, -1)
-        return self._renderer.draw(source.features.repeated(count), shown, driven).picture
+        return self._renderer.picture(source.features.repeated(count), shown, driven)

@@ -11,9 +11,9 @@ from models.sadtalker.grid import volume_grid
 from models.sadtalker.keypoints import DEPTH, KEYPOINTS
 from models.sadtalker.layers import DownBlock3d, UpBlock3d
 
-_VARIANCE = 0.01
+VARIANCE = 0.01
 """Of a keypoint's heat map, in squared units of the grid."""
-_LEAST_WEIGHT = 1e-3
+LEAST_WEIGHT = 1e-3
 """A motion of less weight than this does not count."""
 _COMPRESSED = 4
 _LEVELS = (64, 128, 256, 512, 1024)
@@ -99,7 +99,7 @@ class DenseMotionNetwork(nn.Module):
         seen = torch.cat((_heat_maps(grid, kp_source, kp_driving)[:, :, None], _warped(squeezed, motions)), dim=2)
         x = self.hourglass(seen.flatten(1, 2))
         mask = functional.softmax(self.mask(x), dim=1)
-        kept = mask.masked_fill(mask < _LEAST_WEIGHT, 0)
+        kept = mask.masked_fill(mask < LEAST_WEIGHT, 0)
         deformation = torch.einsum("nmdhw,nmdhwc->ndhwc", kept, motions)
         return DenseMotion(mask, deformation, torch.sigmoid(self.occlusion(x.flatten(1, 2))))
 
@@ -123,7 +123,7 @@ def _heat_maps(grid: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
 
     def gaussians(keypoints: Tensor) -> Tensor:
         away = grid - keypoints[:, :, None, None, None]
-        return torch.exp(-0.5 * away.square().sum(-1) / _VARIANCE)
+        return torch.exp(-0.5 * away.square().sum(-1) / VARIANCE)
 
     heat = gaussians(kp_driving) - gaussians(kp_source)
     return torch.cat((torch.zeros_like(heat[:, :1]), heat), dim=1)

@@ -156,21 +156,62 @@ class PoseNetwork(nn.Module):
         Raises:
             ValueError: no such style.
         """
-        if not 0 <= style < STYLES:
-            raise ValueError(f"There are the pose styles 0 to {STYLES - 1}, not {style}.")
-        motion = [torch.zeros(1, POSE_SIZE)]
-        moving = mels[1:]
-        full, rest = divmod(len(moving), WINDOW_FRAMES)
-        for i in range(full):
-            embedding = self.audio_encoder(moving[i * WINDOW_FRAMES : (i + 1) * WINDOW_FRAMES])
-            motion.append(self._decode(embedding, reference, style, noise(i)))
-        if rest:
-            embedding = self.audio_encoder(moving[-WINDOW_FRAMES:])
-            in_front = embedding[:1].expand(WINDOW_FRAMES - len(embedding), -1)
-            embedding = torch.cat((in_front, embedding))
-            motion.append(self._decode(embedding, reference, style, noise(full))[-rest:])
-        return torch.cat(motion)
+        stream = MotionStream(self, reference, style, noise)
+        motion: list[Tensor] = []
+        for block in mels.split(WINDOW_FRAMES):  # type: ignore[no-untyped-call]
+            motion += stream.push(block)
+        return torch.cat([*motion, *stream.finish()])
 
-    def _decode(self, embedding: Tensor, reference: Tensor, style: int, latent: Tensor) -> Tensor:
+    def decode(self, embedding: Tensor, reference: Tensor, style: int, latent: Tensor) -> Tensor:
+        """Motion (32, 6) of one window, from its (32, 512) and a latent (64,)."""
         decoded: Tensor = self.netG.decoder(latent[None], reference[None], embedding[None], torch.tensor([style]))
         return decoded[0]
+
+
+class MotionStream:
+    """``PoseNetwork.motion`` of a sound that comes in blocks: what is kept of it does not grow with it.
+
+    Raises:
+        ValueError: no such style.
+    """
+
+    def __init__(self, network: PoseNetwork, reference: Tensor, style: int, noise: Noise) -> None:
+        if not 0 <= style < STYLES:
+            raise ValueError(f"There are the pose styles 0 to {STYLES - 1}, not {style}.")
+        self._network, self._reference, self._style, self._noise = network, reference, style, noise
+        self._heard: Tensor | None = None
+        """Embeddings of a window, and of the frames after it that do not fill the next."""
+        self._waiting = 0
+        self._windows = 0
+        self._has_begun = False
+
+    def push(self, mels: Tensor) -> list[Tensor]:
+        """Hear (n, 1, 80, 16) more frames; motion (m, 6) of those that are decided by now, in order."""
+        motion: list[Tensor] = []
+        if not self._has_begun and len(mels):
+            self._has_begun, mels = True, mels[1:]
+            motion.append(torch.zeros(1, POSE_SIZE))
+        if not len(mels):
+            return motion
+        embedding: Tensor = self._network.audio_encoder(mels)
+        heard = embedding if self._heard is None else torch.cat((self._heard, embedding))
+        self._waiting += len(mels)
+        while self._waiting >= WINDOW_FRAMES:
+            self._waiting -= WINDOW_FRAMES
+            end = len(heard) - self._waiting
+            motion.append(self._decode(heard[end - WINDOW_FRAMES : end]))
+        self._heard = heard[-WINDOW_FRAMES - self._waiting :]
+        return motion
+
+    def finish(self) -> list[Tensor]:
+        """The sound has ended: motion (m, 6) of what is left."""
+        if not self._waiting or self._heard is None:
+            return []
+        embedding = self._heard[-WINDOW_FRAMES:]
+        in_front = embedding[:1].expand(WINDOW_FRAMES - len(embedding), -1)
+        return [self._decode(torch.cat((in_front, embedding)))[-self._waiting :]]
+
+    def _decode(self, embedding: Tensor) -> Tensor:
+        latent = self._noise(self._windows)
+        self._windows += 1
+        return self._network.decode(embedding, self._reference, self._style, latent)

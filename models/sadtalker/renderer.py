@@ -82,6 +82,10 @@ class Renderer(nn.Module):
         x = self.fourth(self.third(x))
         return Drawn(self.decoder(x * motion.occlusion), motion)
 
+    def picture(self, source: SourceFeatures, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """The frames alone, (n, 3, h, w) RGB in [0, 1]."""
+        return self.draw(source, kp_source, kp_driving).picture
+
     def forward(self, picture: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Drawn:
         """``encode`` and ``draw`` in one."""
         return self.draw(self.encode(picture), kp_source, kp_driving)

@@ -29,10 +29,17 @@ class SpectralConv2d(nn.Module):
         plain = nn.Conv2d(inputs, outputs, kernel, bias=bias)
         self.weight_orig, self.bias = plain.weight, plain.bias
         self.padding = kernel // 2
-        matrix = plain.weight.detach().flatten(1)
-        v = functional.normalize(torch.randn(outputs) @ matrix, dim=0)  # one step of the power iteration
-        self.register_buffer("weight_u", functional.normalize(matrix @ v, dim=0))
-        self.register_buffer("weight_v", v)
+        self.register_buffer("weight_u", torch.zeros(outputs))
+        self.register_buffer("weight_v", torch.zeros(inputs * kernel**2))
+        self.update_vectors()
+
+    @torch.no_grad()
+    def update_vectors(self) -> None:
+        """A first estimate of u and v, by one step of the power iteration: for weights that come without."""
+        matrix = self.weight_orig.flatten(1)
+        v = functional.normalize(torch.randn(len(matrix)) @ matrix, dim=0)
+        self.weight_v.copy_(v)
+        self.weight_u.copy_(functional.normalize(matrix @ v, dim=0))
 
     def weight(self) -> Tensor:
         """What the picture is convolved with, (outputs, inputs, kernel, kernel)."""

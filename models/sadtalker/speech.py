@@ -1,11 +1,13 @@
 """From a sound to what the networks hear of it, and to the blinks and smooth poses they cannot tell from it."""
 
+import itertools
 import random
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.audio.mel import mel_spectrogram
+from models.audio.mel import MelStream, column_count, mel_spectrogram
 from models.timebase import SAMPLES_PER_FRAME, first_column
 
 WINDOW_COLUMNS = 16
@@ -16,6 +18,8 @@ _SLOW_BLINK = (0.5, 0.6, 0.7, 0.9, 1.0, 0.9, 0.7, 0.6, 0.5)
 _SLOW_GAP_FRAMES = 80
 _LEAST_FRAMES = 22
 """Shorter sounds have no blink."""
+_BLOCK_FRAMES = 32
+_PIECE_SAMPLES = 6400
 _SMOOTHING_FRAMES = 13
 _SMOOTHING_ORDER = 2
 
@@ -47,6 +51,46 @@ def mel_windows(samples: Floats) -> Floats:
     mel = mel_spectrogram(samples[: frames * SAMPLES_PER_FRAME])
     columns = window_starts(frames)[:, None] + np.arange(WINDOW_COLUMNS)
     return mel[:, np.clip(columns, 0, mel.shape[1] - 1)].transpose(1, 0, 2)[:, None]
+
+
+def mel_blocks(sound: Iterable[Floats], frames: int) -> Iterator[Floats]:
+    """``mel_windows`` of a sound that comes in chunks, in blocks that do not grow with it.
+
+    Args:
+        sound: (n,) chunks at 16 kHz in [-1, 1]; what is missing to ``frames`` is silence, what is beyond is not heard.
+        frames: how many there are.
+
+    Yields:
+        (at most 32, 1, 80, 16).
+    """
+    starts, last = window_starts(frames), column_count(frames * SAMPLES_PER_FRAME) - 1
+    stream, done = MelStream(), 0
+    for samples in _of_length(sound, frames * SAMPLES_PER_FRAME):
+        stream.push(samples)
+        while done + _BLOCK_FRAMES < frames and starts[done + _BLOCK_FRAMES] + WINDOW_COLUMNS <= stream.columns:
+            yield _windows_of(stream, starts[done : done + _BLOCK_FRAMES], last)
+            done += _BLOCK_FRAMES
+    stream.flush()
+    for first in range(done, frames, _BLOCK_FRAMES):
+        yield _windows_of(stream, starts[first : first + _BLOCK_FRAMES], last)
+
+
+def _of_length(sound: Iterable[Floats], samples: int) -> Iterator[Floats]:
+    """``sound``, cut or filled up to ``samples``, in pieces that a mel stream keeps whole."""
+    silence = np.zeros(_PIECE_SAMPLES, np.float32)
+    for chunk in itertools.chain(sound, itertools.repeat(silence)):
+        for first in range(0, min(len(chunk), samples), _PIECE_SAMPLES):
+            yield chunk[first : min(first + _PIECE_SAMPLES, samples)]
+        samples -= len(chunk)
+        if samples <= 0:
+            return
+
+
+def _windows_of(stream: MelStream, starts: NDArray[np.int64], last: int) -> Floats:
+    columns = np.clip(starts[:, None] + np.arange(WINDOW_COLUMNS), 0, last)
+    first = int(columns[0, 0])
+    mel = stream.window(first, int(columns[-1, -1]) + 1 - first)
+    return mel[:, columns - first].transpose(1, 0, 2)[:, None]
 
 
 def random_blinks(frames: int, rng: random.Random) -> Floats:

@@ -26,6 +26,13 @@ from models.sadtalker.renderer import Renderer
 
 PREFIXES = ("kp_extractor", "generator", "audio2exp", "audio2pose", "face_3drecon")
 MAPPING_KEY = "mapping"
+NETWORK_FILES = {256: "SadTalker_V0.0.2_256.safetensors", 512: "SadTalker_V0.0.2_512.safetensors"}
+"""By the side of the picture that is drawn, pixels."""
+MAPPING_FILES = {CROP_SIZE: "mapping_00229-model.pth.tar", FULL_SIZE: "mapping_00109-model.pth.tar"}
+"""By the number of coefficients: crop modes, full modes."""
+_WIDEST = 1024
+"""Channels, at width 1, of the layers that a file's width is told by."""
+_WIDTH_KEY, _MAPPING_WIDTH_KEY = "predictor.conv.weight", "first.0.weight"
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Networks:
     reconstruction: ReconstructionNetwork
 
 
-def load_networks(path: Path, width: float = 1.0) -> Networks:
-    """Read ``SadTalker_V0.0.2_256.safetensors`` or ``..._512.safetensors``; ``width`` 1 is the published one.
+def load_networks(path: Path) -> Networks:
+    """Read ``SadTalker_V0.0.2_256.safetensors`` or ``..._512.safetensors``, or a stand-in of another width.
 
     Raises:
         CheckpointError: missing, damaged, or of another layout; it names the first tensor that differs.
@@ -57,6 +64,7 @@ def load_networks(path: Path, width: float = 1.0) -> Networks:
         if prefix not in parts:
             raise CheckpointError(f"{path.name} holds '{name}', which is no part of SadTalker; fetch the file again.")
         parts[prefix][key] = tensor
+    width = _width(parts["kp_extractor"].get(_WIDTH_KEY), 1)
     networks = Networks(
         KeypointDetector(width),
         Renderer(width),
@@ -73,7 +81,7 @@ def load_networks(path: Path, width: float = 1.0) -> Networks:
     return networks
 
 
-def load_mapping(path: Path, width: float = 1.0) -> MappingNetwork:
+def load_mapping(path: Path) -> MappingNetwork:
     """Read ``mapping_00229-model.pth.tar`` (crop modes) or ``mapping_00109-model.pth.tar`` (full modes).
 
     Which of the two it is, its own shape tells.
@@ -86,7 +94,7 @@ def load_mapping(path: Path, width: float = 1.0) -> MappingNetwork:
     try:
         archive = torch.load(path, map_location="cpu", weights_only=True)
         state = dict(archive[MAPPING_KEY])
-        inputs = int(state["first.0.weight"].shape[1])
+        inputs = int(state[_MAPPING_WIDTH_KEY].shape[1])
     except (RuntimeError, OSError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"The SadTalker mapping network {path.name} is damaged or of another layout; fetch it again."
@@ -95,9 +103,29 @@ def load_mapping(path: Path, width: float = 1.0) -> MappingNetwork:
         raise CheckpointError(
             f"The mapping network {path.name} takes {inputs} coefficients; SadTalker has {CROP_SIZE} or {FULL_SIZE}."
         )
-    mapping = MappingNetwork(inputs, width)
+    mapping = MappingNetwork(inputs, _width(state[_MAPPING_WIDTH_KEY], 0))
     _fill(mapping, state, path.name)
     return mapping
+
+
+def check(path: Path) -> str:
+    """What a published file holds, read whole and strictly.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another layout.
+    """
+    if path.suffix == ".safetensors":
+        load_networks(path)
+        return "SadTalker's five networks"
+    mapping = load_mapping(path)
+    return f"SadTalker's mapping network of {mapping.coefficients} coefficients"
+
+
+def _width(tensor: Tensor | None, axis: int) -> float:
+    """The width multiplier a file was written with; the published one where it does not tell."""
+    if tensor is None or tensor.ndim <= axis or not 0 < tensor.shape[axis] < _WIDEST:
+        return 1.0
+    return tensor.shape[axis] / _WIDEST
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -17,9 +17,10 @@ from models.audio.mel import N_MELS
 from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest, finish
 from models.runtime.names import DeviceName, RuntimeName
+from models.runtime.precision import preferred_dtype
 from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
-from models.wav2lip.fold import fold_norms, preferred_dtype
+from models.wav2lip.fold import fold_norms
 from models.wav2lip.network import Generator
 from models.wav2lip.packing import Packing, Rows
 from models.wav2lip.painter import Painter

@@ -29,11 +29,11 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from models.avatar import Avatar, load_avatar
+from models.runtime.precision import preferred_dtype
 from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, Inputs, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
-from models.wav2lip.fold import preferred_dtype
 from models.wav2lip.merge import info_of, load_ear, merged, read_ear
 from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.region import Cutout

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.audio.mel import SILENCE
-from models.wav2lip.fold import preferred_dtype
+from models.runtime.precision import preferred_dtype
 from models.wav2lip.network import Generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 

@@ -13,11 +13,13 @@ from aiohttp import web
 
 from server.config import Settings
 from server.errors import ConflictError, NotFoundError, ServerFullError
+from server.jobs import picture
 from server.jobs.folder import JobFolder
 from server.jobs.store import Job, JobState, JobStore
 from server.jobs.submission import Submission, check_names, check_sound, copy_avatar, read_submission
 from server.jobs.supervisor import Supervisor
 from server.keys import LIBRARY, RECORDINGS, SETTINGS
+from server.render import OFFLINE
 
 T = TypeVar("T")
 _LOOK_S = 0.25
@@ -97,7 +99,7 @@ def describe(job: Job, keep_s: float) -> dict[str, Any]:
         "id": job.id,
         "state": job.state.value,
         "engine": job.engine,
-        "avatar": job.avatar,
+        "avatar": job.avatar or None,
         "frames": job.frames,
         "frames_done": job.frames_done,
         "seconds_left": None if job.seconds_left is None else round(job.seconds_left, 1),
@@ -109,16 +111,19 @@ def describe(job: Job, keep_s: float) -> dict[str, Any]:
 
 
 async def post_job(request: web.Request) -> web.Response:
-    """Queue a render: multipart ``sound`` or ``recording``, optional ``avatar``, ``engine``; 201 with the job."""
+    """Queue a render: ``sound`` or ``recording``, ``avatar`` or ``picture``, ``engine``; 201 with the job."""
     app, settings, service = request.app, request.app[SETTINGS], request.app[JOBS]
     job_id = uuid.uuid4().hex
     folder = service.folder(job_id)
     try:
         submission = await read_submission(request, folder, settings.jobs.max_upload_bytes)
         engine = check_names(submission, settings.engine.name)
-        avatar = await _gather(app, submission, folder)
+        is_film = engine == OFFLINE
+        avatar = await _gather(app, submission, folder, is_film)
         async with service.hearing:
             frames = await _finished(check_sound, folder.sound, settings.jobs.max_sound_s)
+            if is_film:
+                await _finished(picture.accept, submission.names, folder, settings.jobs.sadtalker_weights)
         place = (job_id, engine, avatar, frames, settings.jobs.chunk_frames, settings.jobs.max_waiting)
         job = await _finished(service.store.submit, *place)
     except BaseException:
@@ -129,10 +134,14 @@ async def post_job(request: web.Request) -> web.Response:
     return web.json_response(body, status=201, headers={"Location": f"/jobs/{job.id}"})
 
 
-async def _gather(app: web.Application, submission: Submission, folder: JobFolder) -> str:
-    """Put the avatar, and a recording's sound, into the job's folder; returns the avatar's name."""
+async def _gather(app: web.Application, submission: Submission, folder: JobFolder, is_film: bool) -> str:
+    """Put the avatar, and a recording's sound, into the job's folder; returns the avatar's name, "" for a film."""
     avatar = submission.names.get("avatar")
     recording = submission.names.get("recording")
+    if is_film:
+        if recording:
+            await _finished(app[RECORDINGS].copy, recording, folder.sound, None)
+        return ""
     # First of all the avatar's name is looked up, so that a wrong one costs nothing.
     source = await app[LIBRARY].folder(avatar or app[SETTINGS].avatars.default) if avatar or not recording else None
     if recording:

@@ -4,7 +4,9 @@
 
     <job id>/
       sound              as uploaded
-      avatar/<name>/     a copy, so that the job does not change with the avatar
+      avatar/<name>/     a copy, so that the job does not change with the avatar; or
+      picture            as uploaded, and
+      choices.json       what was asked for
       chunk-00000.mp4    frames of a chunk; there or not, never half
       result.mp4
       .*.part            what a worker is writing
@@ -29,6 +31,8 @@ class JobFolder:
         self.path = jobs / job_id
         self.sound = self.path / "sound"
         self.avatars = self.path / "avatar"
+        self.picture = self.path / "picture"
+        self.choices = self.path / "choices.json"
         self.result = self.path / "result.mp4"
 
     def chunk(self, index: int) -> Path:

@@ -8,14 +8,14 @@ from pathlib import Path
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from models.errors import MediaError
-from models.registry import engine_names
 from models.talker import is_silent
 from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
 from server.errors import RequestError, TooLargeError
 from server.jobs.folder import JobFolder
-from server.render import read_sound
+from server.jobs.picture import OPTIONS
+from server.render import ENGINES, OFFLINE, read_sound
 
-_NAMES = ("engine", "avatar", "recording")
+_NAMES = ("engine", "avatar", "recording", *OPTIONS)
 _FILES = ("sound", "picture")
 _MAX_NAME_BYTES = 200
 _PIECE_BYTES = 1 << 18
@@ -28,8 +28,7 @@ class Submission:
     """The parts of ``POST /jobs``."""
 
     names: dict[str, str] = field(default_factory=dict)
-    has_sound: bool = False
-    has_picture: bool = False
+    files: set[str] = field(default_factory=set)
 
 
 async def read_submission(request: web.Request, folder: JobFolder, max_bytes: int) -> Submission:
@@ -52,9 +51,9 @@ async def read_submission(request: web.Request, folder: JobFolder, max_bytes: in
                 raise TooLargeError(f"The request is larger than {max_bytes} bytes.")
     except ValueError as error:
         raise RequestError("The multipart body is damaged; send it again.") from error
-    if submission.has_sound and "recording" in submission.names:
+    if "sound" in submission.files and "recording" in submission.names:
         raise RequestError("A job has a 'sound' or a 'recording', not both; send the one to be heard.")
-    if not submission.has_sound and "recording" not in submission.names:
+    if "sound" not in submission.files and "recording" not in submission.names:
         raise RequestError("A job needs a part 'sound', a WAV, MP3, M4A or similar file, or a 'recording'.")
     return submission
 
@@ -64,7 +63,7 @@ async def _take(part: BodyPartReader | MultipartReader, submission: Submission, 
     name = part.name if isinstance(part, BodyPartReader) else None
     if not isinstance(part, BodyPartReader) or name not in (*_NAMES, *_FILES):
         raise RequestError(f"A job has no part '{name}'; its parts are {', '.join((*_NAMES, *_FILES))}.")
-    if name in submission.names or (submission.has_sound if name == "sound" else False):
+    if name in submission.names or name in submission.files:
         raise RequestError(f"The part '{name}' is there twice; send one job at a time.")
     if name in _NAMES:
         value = b""
@@ -75,8 +74,7 @@ async def _take(part: BodyPartReader | MultipartReader, submission: Submission, 
         submission.names[name] = value.decode("utf-8", "replace").strip()
         return left - len(value)
     path = folder.path / name
-    submission.has_sound |= name == "sound"
-    submission.has_picture |= name == "picture"
+    submission.files.add(name)
     await asyncio.to_thread(folder.path.mkdir, parents=True, exist_ok=True)
     with await asyncio.to_thread(path.open, "wb") as file:
         while left >= 0 and (piece := await part.read_chunk(_PIECE_BYTES)):
@@ -93,10 +91,16 @@ def check_names(submission: Submission, default_engine: str) -> str:
         RequestError: there is none of that name, or it does not draw what was sent.
     """
     engine = submission.names.get("engine") or default_engine
-    if engine not in engine_names():
-        raise RequestError(f"There is no engine '{engine}'; choose one of: {', '.join(engine_names())}.")
-    if submission.has_picture:
+    if engine not in ENGINES:
+        raise RequestError(f"There is no engine '{engine}'; choose one of: {', '.join(ENGINES)}.")
+    if engine == OFFLINE:
+        if "picture" not in submission.files or "avatar" in submission.names:
+            raise RequestError(f"Engine '{engine}' draws pictures, not avatars; send a part 'picture' instead.")
+        return engine
+    if "picture" in submission.files:
         raise RequestError(f"Engine '{engine}' draws avatars, not pictures; name an 'avatar' instead.")
+    if asked := [name for name in OPTIONS if name in submission.names]:
+        raise RequestError(f"Engine '{engine}' knows no '{asked[0]}'; it belongs to '{OFFLINE}'.")
     return engine
 
 

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from models.avatar import load_avatar
 from models.engine import Engine
@@ -29,8 +31,9 @@ from server.config import Settings, load_settings, merge, parse_override
 from server.jobs import film
 from server.jobs.cluster import Cluster
 from server.jobs.folder import JobFolder
+from server.jobs.picture import FilmMaker
 from server.jobs.store import Job, JobStore, JobStoreError
-from server.render import draw, read_sound, use_threads
+from server.render import OFFLINE, draw, read_sound, use_threads
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -108,6 +111,7 @@ class Worker:
         self._engines: dict[str, Engine] = {}
         # Before a job is claimed: where the cluster is away, jobs wait for it.
         self._cluster = Cluster(settings) if settings.jobs.backend == "ray" else None
+        self._film_maker = FilmMaker(settings.jobs.sadtalker_weights, settings.engine.threads or 1)
 
     def run(self, idle_s: float | None = None) -> None:
         """Work until told to stop; with ``idle_s``, until there was nothing to do for so long."""
@@ -163,12 +167,10 @@ class Worker:
         first_frame = stored * job.chunk_frames
         if first_frame >= job.frames:
             return
-        if self._cluster is not None:
+        if self._cluster is not None and job.engine != OFFLINE:
             self._draw_on_cluster(self._cluster, job, folder, lease)
             return
-        engine, avatar = self._engine(job.engine), load_avatar(folder.only_avatar())
-        sound = lease.guard(read_sound(folder.sound, from_stranger=True))
-        pictures = draw(engine, avatar, sound, first_frame=first_frame, chunk_frames=job.chunk_frames)
+        pictures = self._pictures(job, folder, lease, first_frame)
         pace = _Pace(lease, first_frame, job.frames)
         counted = lease.guard(pace.counted(pictures))
         for index, start in enumerate(range(first_frame, job.frames, job.chunk_frames), start=stored):
@@ -199,6 +201,14 @@ class Worker:
         """End what was opened for the jobs."""
         if self._cluster is not None:
             self._cluster.close()
+
+    def _pictures(self, job: Job, folder: JobFolder, lease: _Lease, first_frame: int) -> Iterator[NDArray[np.uint8]]:
+        """I420 pictures from ``first_frame`` on."""
+        sound = lease.guard(read_sound(folder.sound, from_stranger=True))
+        if job.engine == OFFLINE:
+            return self._film_maker.pictures(folder, sound, job.frames, first_frame, job.chunk_frames)
+        engine, avatar = self._engine(job.engine), load_avatar(folder.only_avatar())
+        return draw(engine, avatar, sound, first_frame=first_frame, chunk_frames=job.chunk_frames)
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:

@@ -33,7 +33,7 @@ def tensors() -> dict[str, Tensor]:
 
 def test_all_five_networks_come_out_of_one_file(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     save_file(tensors, tmp_path / "w.safetensors")
-    networks = load_networks(tmp_path / "w.safetensors", WIDTH)
+    networks = load_networks(tmp_path / "w.safetensors")
     parts = (networks.keypoints, networks.renderer, networks.expression, networks.pose, networks.reconstruction)
     for prefix, part in zip(PREFIXES, parts, strict=True):
         assert not part.training
@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, tensors: dict[str, Tensor], 
     change(changed)
     save_file(changed, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match=named):
-        load_networks(tmp_path / "w.safetensors", WIDTH)
+        load_networks(tmp_path / "w.safetensors")
 
 
 def test_missing_and_damaged_files_are_sentences(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_missing_and_damaged_files_are_sentences(tmp_path: Path) -> None:
 def test_a_mapping_file_tells_its_own_kind(tmp_path: Path, inputs: int) -> None:
     network = MappingNetwork(inputs, WIDTH)
     torch.save({"mapping": network.state_dict(), "epoch": 3}, tmp_path / "m.pth.tar")
-    loaded = load_mapping(tmp_path / "m.pth.tar", WIDTH)
+    loaded = load_mapping(tmp_path / "m.pth.tar")
     assert loaded.coefficients == inputs
     assert all(torch.equal(tensor, network.state_dict()[key]) for key, tensor in loaded.state_dict().items())
 
@@ -79,7 +79,7 @@ def test_a_mapping_file_tells_its_own_kind(tmp_path: Path, inputs: int) -> None:
 def test_a_mapping_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     torch.save({"mapping": MappingNetwork(60, WIDTH).state_dict()}, tmp_path / "m.pth.tar")
     with pytest.raises(CheckpointError, match="takes 60 coefficients"):
-        load_mapping(tmp_path / "m.pth.tar", WIDTH)
+        load_mapping(tmp_path / "m.pth.tar")
 
 
 class Trap:

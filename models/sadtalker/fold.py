@@ -1,0 +1,223 @@
+"""The renderer made cheaper to run without changing what it computes, but for rounding.
+
+Normalisations and the spectral scale go into the convolutions. A SPADE block's two or three modulations see the same
+guide, so their first convolutions are one, computed on the guide before it is enlarged; gain and offset are one
+convolution too. All frames have one source, so what depends on it alone is computed once. A shift of the whole volume
+resamples each axis by itself, and a Gaussian is the product of three, so the keypoints' proposals are products of
+small matrices.
+"""
+
+import copy
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models.runtime.convolutions import RepeatedConv2d, gain_and_offset, joined_conv2d, plain_conv2d
+from models.runtime.scripted import Call, as_one_call
+from models.sadtalker.dense_motion import LEAST_WEIGHT, VARIANCE, DenseMotionNetwork, warp
+from models.sadtalker.grid import volume_grid
+from models.sadtalker.renderer import Renderer, SourceFeatures
+from models.sadtalker.spade import SpadeBlock, SpadeDecoder, SpectralConv2d
+
+_SLOPE = 0.2
+
+
+class FastRenderer:
+    """Offers what ``animation.Animator`` asks of a ``Renderer``; made of one in eval mode, which stays as it is."""
+
+    def __init__(self, renderer: Renderer, dtype: torch.dtype) -> None:
+        """``dtype``: of the convolutions; places and weights of motions stay float32."""
+        self._renderer = renderer
+        self.dtype = dtype
+        self._calls: dict[torch.Size, Call] = {}
+        """By the size of the source's volume."""
+
+    @torch.inference_mode()
+    def encode(self, picture: Tensor) -> SourceFeatures:
+        """As ``Renderer.encode``, once a picture and so in float32."""
+        return self._renderer.encode(picture)
+
+    @torch.inference_mode()
+    def picture(self, source: SourceFeatures, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """As ``Renderer.picture``, of one source for all n frames.
+
+        Raises:
+            ValueError: several sources.
+        """
+        if source.volume.stride(0) and len(source.volume) > 1:
+            raise ValueError("Frames drawn together have one source.")
+        volume, squeezed = source.volume[:1], source.squeezed[:1]
+        inputs = (volume, squeezed, kp_source[:1], kp_driving)
+        if volume.shape not in self._calls:
+            # Traced with two frames: one would make the number of frames a constant.
+            drawing = _Drawing(self._renderer, volume.shape, self.dtype)
+            example = (*inputs[:3], kp_driving[:1].expand(2, -1, -1).contiguous())
+            self._calls[volume.shape] = as_one_call(drawing, *example)
+        return self._calls[volume.shape](*inputs)
+
+
+class _Drawing(nn.Module):
+    """Volume (1, c, d, h, w), squeezed (1, 4, d, h, w), keypoints (1, 15, 3), (n, 15, 3) -> RGB (n, 3, 4h, 4w)."""
+
+    def __init__(self, renderer: Renderer, shape: torch.Size, dtype: torch.dtype) -> None:
+        super().__init__()
+        renderer = copy.deepcopy(renderer)
+        self.dtype = dtype
+        self.motion = _Motion(renderer.dense_motion_network, shape, dtype)
+        self.third = fuse_conv_bn_eval(renderer.third.conv, renderer.third.norm)
+        self.slope = renderer.third.slope
+        self.fourth = renderer.fourth
+        self.decoder = _Decoder(renderer.decoder)
+        for part in (self.third, self.fourth, self.decoder):
+            part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, volume: Tensor, squeezed: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        deformation, occlusion = self.motion(squeezed, kp_source, kp_driving)
+        count = kp_driving.shape[0]
+        x = warp(volume.expand(count, -1, -1, -1, -1), deformation).flatten(1, 2)
+        x = x.to(self.dtype, memory_format=torch.channels_last)
+        x = self.fourth(functional.leaky_relu_(self.third(x), self.slope))
+        return self.decoder((x * occlusion).to(self.dtype, memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
+
+
+class _Motion(nn.Module):
+    """``DenseMotionNetwork`` of one source."""
+
+    grid: Tensor
+    axis_z: Tensor
+    axis_y: Tensor
+    axis_x: Tensor
+
+    def __init__(self, network: DenseMotionNetwork, shape: torch.Size, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.sizes = (shape[2], shape[3], shape[4])
+        self.dtype = dtype
+        hourglass = network.hourglass
+        for block in (*hourglass.encoder.down_blocks, *hourglass.decoder.up_blocks, hourglass.decoder):
+            block.conv = fuse_conv_bn_eval(block.conv, block.norm)
+        self.hourglass, self.mask, self.occlusion = hourglass, network.mask, network.occlusion
+        for part in (self.hourglass, self.mask):
+            part.to(dtype=dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.occlusion.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        like = torch.zeros(())
+        self.register_buffer("grid", volume_grid(*self.sizes, like))
+        for axis, size in zip("zyx", self.sizes, strict=True):
+            self.register_buffer(f"axis_{axis}", torch.arange(size, dtype=torch.float32) * (2 / (size - 1)) - 1)
+
+    def forward(self, squeezed: Tensor, kp_source: Tensor, kp_driving: Tensor) -> tuple[Tensor, Tensor]:
+        """Deformation (n, d, h, w, 3) and occlusion (n, 1, h, w)."""
+        shift = functional.pad(kp_source - kp_driving, (0, 0, 1, 0))
+        heat = functional.pad(self._gaussians(kp_driving) - self._gaussians(kp_source), (0, 0, 0, 0, 0, 0, 1, 0))
+        seen = torch.cat((heat[:, :, None], self._shifted(squeezed[0], shift)), dim=2).flatten(1, 2)
+        x = self._hourglass(seen.to(self.dtype, memory_format=torch.channels_last_3d))
+        mask = functional.softmax(self.mask(x).float(), dim=1)
+        kept = mask.masked_fill(mask < LEAST_WEIGHT, 0)
+        # sum over motions of weight * (grid + shift)
+        total = kept.sum(dim=1)[..., None]
+        deformation = total * self.grid + torch.einsum("nmdhw,nmc->ndhwc", kept, shift)
+        flat = x.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        return deformation, torch.sigmoid(self.occlusion(flat))
+
+    def _hourglass(self, x: Tensor) -> Tensor:
+        features = [x]
+        for block in self.hourglass.encoder.down_blocks:
+            features.append(_halved(functional.relu_(cast(nn.Module, block.conv)(features[-1]))))
+        x = features.pop()
+        decoder = self.hourglass.decoder
+        for block in decoder.up_blocks:
+            x = functional.relu_(cast(nn.Module, block.conv)(functional.interpolate(x, scale_factor=(1, 2, 2))))
+            x = torch.cat((x, features.pop()), dim=1)
+        return functional.relu_(decoder.conv(x))
+
+    def _axes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Coordinates along z, y, x."""
+        return self.axis_z, self.axis_y, self.axis_x
+
+    def _gaussians(self, keypoints: Tensor) -> Tensor:
+        """(n, 15, 3) -> (n, 15, d, h, w)."""
+        z, y, x = (
+            torch.exp(-0.5 * (axis - keypoints[:, :, i, None]).square() / VARIANCE)
+            for axis, i in zip(self._axes(), (2, 1, 0), strict=True)
+        )
+        return z[..., None, None] * (y[..., None] * x[..., None, :])[:, :, None]
+
+    def _shifted(self, volume: Tensor, shift: Tensor) -> Tensor:
+        """(c, d, h, w) seen from the grid moved by each of (n, m, 3): (n, m, c, d, h, w), zero outside."""
+        z, y, x = (
+            self._between(axis, size, shift[:, :, i, None])
+            for axis, size, i in zip(self._axes(), self.sizes, (2, 1, 0), strict=True)
+        )
+        across = torch.einsum("cdhw,nmxw->nmcdhx", volume, x)
+        down = torch.einsum("nmcdhx,nmyh->nmcdyx", across, y)
+        return torch.einsum("nmcdyx,nmzd->nmczyx", down, z)
+
+    def _between(self, axis: Tensor, size: int, shift: Tensor) -> Tensor:
+        """Linear interpolation at an axis shifted by (n, m, 1): (n, m, size, size); as ``warp`` places samples."""
+        places = ((axis + shift + 1) * size - 1) / 2
+        cells = torch.arange(size, dtype=torch.float32, device=axis.device)
+        return (1 - (places[..., None] - cells).abs()).clamp(min=0)
+
+
+def _halved(x: Tensor) -> Tensor:
+    """The mean of every 2x2 pixels of each slice; in 2D, since the 3D kind takes no bfloat16."""
+    slices = x.transpose(1, 2)
+    small = functional.avg_pool2d(slices.flatten(0, 1), 2)
+    return small.unflatten(0, (-1, x.shape[2])).transpose(1, 2)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Decoder(nn.Module):
+    """``SpadeDecoder``."""
+
+    def __init__(self, decoder: SpadeDecoder) -> None:
+        super().__init__()
+        self.fc, self.conv_img = decoder.fc, decoder.conv_img
+        blocks = [cast(SpadeBlock, decoder.get_submodule(f"G_middle_{i}")) for i in range(decoder.MIDDLE)]
+        self.middle = nn.ModuleList(_FoldedSpadeBlock(block, 1) for block in blocks)
+        self.up_0, self.up_1 = _FoldedSpadeBlock(decoder.up_0, 2), _FoldedSpadeBlock(decoder.up_1, 4)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        x = self.fc(feature)
+        for block in self.middle:
+            x = block(x, feature)
+        x = self.up_0(functional.interpolate(x, scale_factor=2), feature)
+        x = self.up_1(functional.interpolate(x, scale_factor=2), feature)
+        return torch.sigmoid(self.conv_img(functional.leaky_relu_(x, _SLOPE)))
+
+
+class _FoldedSpadeBlock(nn.Module):
+    """A ``SpadeBlock`` for an input ``repeats`` times larger than its guide."""
+
+    def __init__(self, block: SpadeBlock, repeats: int) -> None:
+        super().__init__()
+        norms = [block.norm_0, block.norm_1, *([block.norm_s] if block.changes_width else [])]
+        shared = joined_conv2d([cast(nn.Conv2d, norm.mlp_shared[0]) for norm in norms])
+        self.shared: nn.Module = RepeatedConv2d(shared, repeats) if repeats > 1 else shared
+        self.modulations = nn.ModuleList(gain_and_offset(norm.mlp_gamma, norm.mlp_beta) for norm in norms)
+        self.conv_0, self.conv_1 = _plain(block.conv_0), _plain(block.conv_1)
+        self.conv_s = _plain(block.conv_s) if block.changes_width else None
+
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        """As the block it was made of."""
+        parts = functional.relu_(self.shared(guide)).chunk(len(self.modulations), dim=1)
+        normal = _normalised(x)  # the shortcut's modulation and the first see the same
+        y = self.conv_0(functional.leaky_relu_(self._modulated(normal, 0, parts), _SLOPE))
+        y = self.conv_1(functional.leaky_relu_(self._modulated(_normalised(y), 1, parts), _SLOPE))
+        return y + (x if self.conv_s is None else self.conv_s(self._modulated(normal, 2, parts)))  # type: ignore[no-any-return]
+
+    def _modulated(self, normal: Tensor, index: int, parts: tuple[Tensor, ...]) -> Tensor:
+        part = parts[index].contiguous(memory_format=torch.channels_last)
+        gain, offset = self.modulations[index](part).chunk(2, dim=1)
+        return torch.addcmul(offset, normal, gain)
+
+
+def _normalised(x: Tensor) -> Tensor:
+    """Instance normalisation; its sums are float32 whatever x is."""
+    variance, mean = torch.var_mean(x, dim=(2, 3), unbiased=False, keepdim=True)
+    return (x - mean) * torch.rsqrt(variance.float() + 1e-5).to(x.dtype)
+
+
+def _plain(convolution: SpectralConv2d) -> nn.Conv2d:
+    return plain_conv2d(convolution.weight().detach(), convolution.bias)

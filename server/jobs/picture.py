@@ -1,0 +1,111 @@
+"""Jobs that draw a film of a picture: what may be asked for, and the worker's part."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import AvatarError, CheckpointError, MediaError, VisavisError
+from server.errors import ConflictError, RequestError
+from server.jobs.folder import JobFolder
+from server.own_avatars import parse_box
+from server.render import use_threads
+from server.sadtalker_render import to_i420, weights_folder
+
+if TYPE_CHECKING:
+    from models.sadtalker.pipeline import Pipeline
+    from models.sadtalker.portrait import Portrait
+    from models.sadtalker.settings import Choices
+
+_BATCH_FRAMES = 1
+"""A frame takes seconds on a processor, and a cancelled job ends between two batches."""
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text]
+
+
+_READERS: dict[str, tuple[Callable[[str], object], str]] = {
+    "preprocess": (str, "crop, resize or full"),
+    "still": (_truth, "true or false"),
+    "pose_style": (int, "0 to 45"),
+    "expression_scale": (float, "0 to 3"),
+    "size_px": (int, "256 or 512"),
+    "seed": (int, "a whole number"),
+}
+_BOX = "box"
+OPTIONS = (*_READERS, _BOX)
+"""Parts of ``POST /jobs`` beside sound and picture."""
+
+
+def accept(names: dict[str, str], folder: JobFolder, weights: Path | None) -> None:
+    """Check what was sent, and keep what was asked for in the job's folder. Blocks.
+
+    Raises:
+        RequestError: there is no such choice; the picture cannot be read or shows no face.
+        ConflictError: the weights are not on this machine.
+    """
+    values: dict[str, object] = {}
+    for name, (read, takes) in _READERS.items():
+        if name in names:
+            try:
+                values[name] = read(names[name])
+            except (ValueError, KeyError) as error:
+                raise RequestError(f"'{name}' takes {takes}, not '{names[name][:40]}'.") from error
+    values[_BOX] = names.get(_BOX)
+    try:
+        choices, _ = _asked(values, folder)
+        weights_folder(weights, choices)
+    except CheckpointError as error:
+        raise ConflictError(str(error)) from error
+    except VisavisError as error:
+        raise RequestError(str(error)) from error
+    folder.choices.write_text(json.dumps({**asdict(choices), _BOX: values[_BOX]}), encoding="utf-8")
+
+
+def _asked(values: dict[str, object], folder: JobFolder) -> "tuple[Choices, Portrait]":
+    from models.sadtalker.portrait import read_portrait
+    from models.sadtalker.settings import Choices
+
+    box = values.pop(_BOX)
+    choices = Choices(**{"batch_frames": _BATCH_FRAMES} | values)  # type: ignore[arg-type]
+    values[_BOX] = box
+    return choices, read_portrait(folder.picture, choices.preprocess, parse_box(str(box)) if box else None)
+
+
+class FilmMaker:
+    """A worker's: keeps the networks of the last film for the next."""
+
+    def __init__(self, weights: Path | None, threads: int) -> None:
+        self._weights, self._threads = weights, threads
+        self._loaded: tuple[tuple[int, bool], Pipeline] | None = None
+
+    def pictures(
+        self, folder: JobFolder, sound: Iterator[NDArray[np.float32]], frames: int, first_frame: int, chunk_frames: int
+    ) -> Iterator[NDArray[np.uint8]]:
+        """I420 frames from ``first_frame`` on, a multiple of ``chunk_frames``.
+
+        Raises:
+            AvatarError: picture or choices are gone.
+            CheckpointError: the weights are missing or damaged.
+        """
+        try:
+            choices, portrait = _asked(json.loads(folder.choices.read_text(encoding="utf-8")), folder)
+        except (OSError, ValueError, KeyError, MediaError) as error:
+            raise AvatarError("The job's picture can no longer be read; send the job again.") from error
+        film = self._pipeline(choices).film(portrait, sound, frames, choices)
+        return to_i420(film.pictures(first_frame, chunk_frames))
+
+    def _pipeline(self, choices: "Choices") -> "Pipeline":
+        from models.sadtalker.pipeline import Pipeline
+
+        key = (choices.size_px, choices.is_full)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # not two of them at a time
+            self._loaded = (key, Pipeline.load(weights_folder(self._weights, choices), choices))
+            use_threads(self._threads)
+        return self._loaded[1]
