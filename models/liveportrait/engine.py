@@ -1,5 +1,6 @@
 """LivePortrait live: sound, and a camera where there is one, move a portrait."""
 
+import logging
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -31,6 +32,10 @@ from models.liveportrait.weights import Networks, load_networks
 from models.motion.expression import expression
 from models.motion.hearing import Hearing, activity, loudness, presence
 from models.motion.idle import IdleProcess
+from models.runtime.names import DeviceName, RuntimeName
+from models.runtime.runtime import choose
+
+logger = logging.getLogger(__name__)
 
 EAR = "motion.safetensors"
 """A network that hears may lie beside LivePortrait's files; else the shipped one does."""
@@ -75,7 +80,12 @@ class LivePortraitEngine:
     draws_frames = True
 
     def __init__(
-        self, networks: Networks, ear: Hearing, settings: Settings | None = None, cache_folder: Path | None = None
+        self,
+        networks: Networks,
+        ear: Hearing,
+        settings: Settings | None = None,
+        cache_folder: Path | None = None,
+        device: DeviceName = "auto",
     ) -> None:
         """``cache_folder``: where to keep what F and M say of avatars; None keeps nothing.
 
@@ -86,7 +96,7 @@ class LivePortraitEngine:
         _check_live(self.settings)
         self.window = ear.window
         self._ear = ear
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = choose("eager", device).device
         cache = None if cache_folder is None else SourceCache(cache_folder, networks)
         self._pipeline = Pipeline(networks, self.settings, cache)
         folded = fold(networks)
@@ -186,8 +196,8 @@ def _check_live(settings: Settings) -> None:
         raise VisavisError(f"A live portrait has no use for {' or '.join(named)}; leave it at its default.")
 
 
-def load_engine(weights: Path | None) -> LivePortraitEngine:
-    """The engine with a folder of LivePortrait's five files; None takes the pulled ones.
+def load_engine(weights: Path | None, runtime: RuntimeName = "auto", device: DeviceName = "auto") -> LivePortraitEngine:
+    """The engine with a folder of LivePortrait's five files; None takes the pulled ones. Its networks run eagerly.
 
     Raises:
         CheckpointError: they are missing, damaged or of another architecture.
@@ -198,8 +208,10 @@ def load_engine(weights: Path | None) -> LivePortraitEngine:
             f"LivePortrait's weights are a folder of five files, and {folder} is none; fetch them with: "
             f"visavis models pull {_CHECKPOINT} --accept-licence"
         )
+    if runtime not in ("auto", "eager"):
+        logger.warning("LivePortrait has no runtime '%s' yet; its networks run eagerly.", runtime)
     networks = load_networks(folder)
-    return LivePortraitEngine(networks, _ear(folder / EAR), cache_folder=_cache_folder())
+    return LivePortraitEngine(networks, _ear(folder / EAR), cache_folder=_cache_folder(), device=device)
 
 
 def _ear(path: Path) -> Hearing:
