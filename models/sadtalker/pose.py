@@ -180,7 +180,7 @@ class MotionStream:
             raise ValueError(f"There are the pose styles 0 to {STYLES - 1}, not {style}.")
         self._network, self._reference, self._style, self._noise = network, reference, style, noise
         self._heard: Tensor | None = None
-        """Embeddings of a window, and of the frames after it that do not fill the next."""
+        """A window, and the frames after it that do not fill the next."""
         self._waiting = 0
         self._windows = 0
         self._has_begun = False
@@ -193,8 +193,7 @@ class MotionStream:
             motion.append(torch.zeros(1, POSE_SIZE))
         if not len(mels):
             return motion
-        embedding: Tensor = self._network.audio_encoder(mels)
-        heard = embedding if self._heard is None else torch.cat((self._heard, embedding))
+        heard = mels if self._heard is None else torch.cat((self._heard, mels))
         self._waiting += len(mels)
         while self._waiting >= WINDOW_FRAMES:
             self._waiting -= WINDOW_FRAMES
@@ -207,11 +206,12 @@ class MotionStream:
         """The sound has ended: motion (m, 6) of what is left."""
         if not self._waiting or self._heard is None:
             return []
-        embedding = self._heard[-WINDOW_FRAMES:]
-        in_front = embedding[:1].expand(WINDOW_FRAMES - len(embedding), -1)
-        return [self._decode(torch.cat((in_front, embedding)))[-self._waiting :]]
+        return [self._decode(self._heard[-WINDOW_FRAMES:])[-self._waiting :]]
 
-    def _decode(self, embedding: Tensor) -> Tensor:
+    def _decode(self, mels: Tensor) -> Tensor:
+        embedding: Tensor = self._network.audio_encoder(mels)
+        in_front = embedding[:1].expand(WINDOW_FRAMES - len(embedding), -1)
+        embedding = torch.cat((in_front, embedding))
         latent = self._noise(self._windows)
         self._windows += 1
         return self._network.decode(embedding, self._reference, self._style, latent)
