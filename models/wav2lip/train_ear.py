@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.audio.mel import SILENCE
+from models.motion import train as motion
+from models.motion.judge import judge
 from models.runtime.precision import preferred_dtype
 from models.wav2lip.network import Generator
 from models.wav2lip.windows import WINDOW_COLUMNS
@@ -30,7 +32,6 @@ from models.wav2lip.windows import WINDOW_COLUMNS
 LEAD_COLUMNS = 8
 BATCH = 256
 PEAK_RATE = 1.5e-3
-_STILL = 1e-3
 
 
 class EarCorpus:
@@ -39,7 +40,7 @@ class EarCorpus:
     def __init__(self, path: Path, lead_columns: int) -> None:
         with np.load(path) as data:
             mel, self.code = data["mel"], torch.from_numpy(data["code"].astype(np.float32))
-            self.starts, self.names = data["starts"], [str(name) for name in data["names"]]
+            self.starts = data["starts"]
         self.lead = lead_columns
         margin = np.full((len(mel), 2 * WINDOW_COLUMNS), SILENCE, dtype=np.float16)
         self.mel = np.concatenate([margin, mel, margin], axis=1)
@@ -52,41 +53,18 @@ class EarCorpus:
 
 
 def loss_of(embedding: Tensor, code: Tensor) -> Tensor:
-    """Absolute error (more at closures), concordance per control, and silence in the unused channels."""
+    """The codes' loss, and silence in the unused channels."""
     controls = code.shape[1]
-    heard, unused = embedding[:, :controls], embedding[:, controls:]
-    weight = 1.0 + 2.0 * (code[:, :1] < 0.03)
-    error = (weight * (heard - code).abs()).mean()
-    covariance = ((heard - heard.mean(0)) * (code - code.mean(0))).mean(0)
-    spread = heard.var(0, unbiased=False) + code.var(0, unbiased=False) + (heard.mean(0) - code.mean(0)) ** 2
-    concordance = 2 * covariance / (spread + 1e-4)
-    return 4.0 * error + (1.0 - concordance).mean() + unused.mean()
+    return motion.loss_of(embedding[:, :controls], code) + embedding[:, controls:].mean()
 
 
 @torch.no_grad()
-def judge(encoder: nn.Module, corpus: EarCorpus) -> dict[str, float]:
-    """Correlation and amplitude of the opening, mean correlation of all controls, closure recall."""
+def hear(encoder: nn.Module, corpus: EarCorpus) -> NDArray[np.float32]:
+    """What the ear makes of every frame, (frames, K)."""
     encoder.eval()
-    frames = np.arange(len(corpus.code))
-    heard = torch.cat([encoder(corpus.windows(part)).flatten(1) for part in np.array_split(frames, 40)])
-    ours, true = heard[:, : corpus.code.shape[1]].numpy(), corpus.code.numpy()
-    each = [_correlation(a, b) for a, b in zip(ours.T, true.T, strict=True) if b.std() > _STILL]
-    spoken = np.convolve(true[:, 0] > 0.1, np.ones(9), "same") > 0
-    shut = (true[:, 0] < 0.03) & (true[:, corpus.names.index("mouthPress")] > 0.25) & spoken
-    near = np.minimum(ours[:, 0], np.minimum(np.roll(ours[:, 0], 1), np.roll(ours[:, 0], -1)))
-    widest = float(true[:, 0].max())
-    return {
-        "jaw_correlation": _correlation(ours[:, 0], true[:, 0]),
-        "mean_correlation": float(np.mean(each)),
-        "jaw_amplitude": float(ours[:, 0].std() / true[:, 0].std()),
-        "closure_recall": float((near[shut] < 0.15 * widest).mean()) if shut.any() else math.nan,
-        "opening_in_silence": float(np.quantile(ours[~spoken, 0], 0.95) / widest) if (~spoken).any() else math.nan,
-    }
-
-
-def _correlation(heard: NDArray[np.float32], true: NDArray[np.float32]) -> float:
-    """Pearson's; 0 where one of the two hardly moves."""
-    return float(np.corrcoef(heard, true)[0, 1]) if min(heard.std(), true.std()) > _STILL else 0.0
+    parts = np.array_split(np.arange(len(corpus.code)), 40)
+    heard = torch.cat([encoder(corpus.windows(part)).flatten(1) for part in parts])
+    return np.asarray(heard[:, : corpus.code.shape[1]].numpy())
 
 
 def train(
@@ -120,7 +98,7 @@ def train(
         optimiser.step()
         step += 1
         if step % 500 == 0 or step == steps:
-            figures = judge(encoder, held_out)
+            figures = judge(hear(encoder, held_out), held_out.code.numpy())
             print(
                 step,
                 round(float(loss.detach()), 4),
