@@ -67,12 +67,16 @@ class SpeechCorpus:
             yield torch.from_numpy(self.mel[np.newaxis, np.newaxis, :, start:stop].astype(np.float32))
 
     def _piece(self, start: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        mel = self.mel[:, start : start + self._span + COLUMNS - 1].astype(np.float32)
-        if rng.random() < _WARPED:
-            mel = warped(mel, rng.uniform(-_STRETCH, _STRETCH), rng.uniform(-_SHIFT_BANDS, _SHIFT_BANDS))
-        if rng.random() < _TILTED:
-            mel = tilted(mel, rng.normal(0, _TILT_SPREAD), rng.normal(0, _TILT_SPREAD))
-        return mel
+        return varied(self.mel[:, start : start + self._span + COLUMNS - 1].astype(np.float32), rng)
+
+
+def varied(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """(80, t) as another speaker before another microphone, in a share of the calls."""
+    if rng.random() < _WARPED:
+        mel = warped(mel, rng.uniform(-_STRETCH, _STRETCH), rng.uniform(-_SHIFT_BANDS, _SHIFT_BANDS))
+    if rng.random() < _TILTED:
+        mel = tilted(mel, rng.normal(0, _TILT_SPREAD), rng.normal(0, _TILT_SPREAD))
+    return mel
 
 
 def warped(mel: NDArray[np.float32], stretch: float, shift_bands: float) -> NDArray[np.float32]:

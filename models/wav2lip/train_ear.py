@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from models.audio.mel import SILENCE
 from models.motion import train as motion
+from models.motion.corpus import varied
 from models.motion.judge import judge
 from models.runtime.precision import preferred_dtype
 from models.wav2lip.network import Generator
@@ -50,6 +51,11 @@ class EarCorpus:
         first = self.starts[frames] - self.lead + 2 * WINDOW_COLUMNS
         columns = first[:, np.newaxis] + np.arange(WINDOW_COLUMNS)
         return torch.from_numpy(self.mel[:, columns].transpose(1, 0, 2)[:, np.newaxis].astype(np.float32))
+
+    def varied(self, frames: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """``windows``, some of them as other speakers before other microphones."""
+        windows = self.windows(frames).numpy()[:, 0]
+        return torch.from_numpy(np.stack([varied(window, rng) for window in windows])[:, np.newaxis])
 
 
 def loss_of(embedding: Tensor, code: Tensor) -> Tensor:
@@ -91,7 +97,7 @@ def train(
         frames = rng.integers(0, len(corpus.code), BATCH)
         encoder.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            embedding = encoder(corpus.windows(frames)).flatten(1).float()
+            embedding = encoder(corpus.varied(frames, rng)).flatten(1).float()
         loss = loss_of(embedding, corpus.code[torch.from_numpy(frames)])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
