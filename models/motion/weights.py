@@ -26,6 +26,7 @@ class Motion:
         self.window = MelWindow(COLUMNS, lead_columns)
         self._dtype = preferred_dtype()
         fast = network.eval().requires_grad_(False).to(self._dtype)
+        fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._call = as_one_call(fast, torch.zeros(4, 1, N_MELS, COLUMNS, dtype=self._dtype))
 
     @torch.inference_mode()
