@@ -48,6 +48,7 @@ def info_of(width: float, size: int, ear: dict[str, str], licence: str = "Apache
         colour="rgb",
         licence=licence,
         ear_width=float(ear.get("width", 0.0)),
+        ear_residuals=int(ear.get("ear_residuals", 1)),
     )
 
 

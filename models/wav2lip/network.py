@@ -43,10 +43,13 @@ class Generator(nn.Module):
 
     Channels are multiplied by ``width`` but stay at least 8, in the decoder and output block and in the face
     encoder's first block at size 288 at least 16: those draw the detail, and a vector unit does 16 channels in
-    the time of 8. ``ear_width`` is the audio encoder's own width multiplier.
+    the time of 8. ``ear_width`` is the audio encoder's own width multiplier, ``ear_residuals`` how many residual
+    blocks it has where a window has shrunk to 3x3 and a layer costs little.
     """
 
-    def __init__(self, width: float = 1.0, size: int = CORE_SIZE, ear_width: float | None = None) -> None:
+    def __init__(
+        self, width: float = 1.0, size: int = CORE_SIZE, ear_width: float | None = None, ear_residuals: int = 1
+    ) -> None:
         super().__init__()
         if size not in SIZES or width <= 0:
             raise ValueError(f"The generator comes in sizes {SIZES} and positive widths, not {size}, {width}.")
@@ -56,7 +59,7 @@ class Generator(nn.Module):
         c = {n: scaled(n, width) for n in (32, 64, 128, 256, 512)} | {16: outer}
         d = {n: scaled(n, width, least=16) for n in (32, 64, 128, 256, 384, 512)}
         self.face_encoder_blocks = nn.ModuleList(_face_encoder(c, self.fold))
-        self.audio_encoder = audio_encoder(self.ear_width, outputs=self.embedding_channels)
+        self.audio_encoder = audio_encoder(self.ear_width, ear_residuals, self.embedding_channels)
         self.face_decoder_blocks = nn.ModuleList(_face_decoder(d, c))
         self.output_block = _output_block(d, d[64] + outer, self.fold)
 

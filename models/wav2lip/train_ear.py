@@ -3,7 +3,8 @@
     visavis train ear --corpus ear.npz --held-out held.npz --out ear.safetensors --steps 3000
 
 The embedding's first K channels are the mouth code, the others zero, so an ear fits any face trained on true
-codes. A plain squared error shrinks what it is unsure of, so a concordance term (L. Lin, "A concordance
+codes. ``--residuals`` deepens it; with ``--start`` it begins as another ear, whose missing layers do nothing at first.
+A plain squared error shrinks what it is unsure of, so a concordance term (L. Lin, "A concordance
 correlation coefficient to evaluate reproducibility", 1989) keeps the amplitude. Resumes from ``--out``'s
 ``.state.pt`` after a kill.
 """
@@ -13,8 +14,9 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,17 +24,37 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.audio.encoder import ConvBlock
 from models.audio.mel import SILENCE
 from models.motion import train as motion
 from models.motion.corpus import varied
 from models.motion.judge import judge
 from models.runtime.precision import preferred_dtype
+from models.wav2lip.merge import read_ear
 from models.wav2lip.network import Generator
 from models.wav2lip.windows import WINDOW_COLUMNS
 
 LEAD_COLUMNS = 8
 BATCH = 256
 PEAK_RATE = 1.5e-3
+_LAST_BLOCKS = 2
+"""Blocks behind the residual ones that an ear may have more of."""
+
+
+@dataclass(frozen=True)
+class EarShape:
+    """How large an ear is."""
+
+    width: float = 0.25
+    residuals: int = 1
+    """``Generator``'s ``ear_residuals``."""
+    face_width: float = 0.25
+    """Width of the face it is merged with."""
+
+    def build(self) -> nn.Sequential:
+        """An ear, untrained."""
+        generator = Generator(self.face_width, ear_width=self.width, ear_residuals=self.residuals)
+        return generator.audio_encoder
 
 
 class EarCorpus:
@@ -73,12 +95,33 @@ def hear(encoder: nn.Module, corpus: EarCorpus) -> NDArray[np.float32]:
     return np.asarray(heard[:, : corpus.code.shape[1]].numpy())
 
 
+def start_from(encoder: nn.Sequential, ear: Path) -> None:
+    """Begin as another ear of the same width; residual blocks that it lacks add nothing at first.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+        RuntimeError: it is of another width, or deeper.
+    """
+    tensors, _ = read_ear(ear)
+    theirs = 1 + max(int(name.split(".", 1)[0]) for name in tensors)
+    more = len(encoder) - theirs
+    state = encoder.state_dict()
+    for name, tensor in tensors.items():
+        block, rest = name.split(".", 1)
+        state[f"{int(block) + more * (int(block) >= theirs - _LAST_BLOCKS)}.{rest}"] = tensor
+    encoder.load_state_dict(state)
+    for new in list(encoder)[theirs - _LAST_BLOCKS : -_LAST_BLOCKS]:
+        nn.init.zeros_(cast(ConvBlock, new).conv_block[1].weight)  # type: ignore[arg-type]
+
+
 def train(
-    corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, width: float, face_width: float = 0.25
+    corpus: EarCorpus, held_out: EarCorpus, out: Path, steps: int, shape: EarShape, start: Path | None = None
 ) -> None:
     """Run or resume; writes and judges the ear at every 500 steps."""
     torch.manual_seed(1)
-    encoder = Generator(face_width, ear_width=width).audio_encoder
+    encoder = shape.build()
+    if start is not None:
+        start_from(encoder, start)
     encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     bfloat16 = preferred_dtype() is torch.bfloat16
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=PEAK_RATE, weight_decay=1e-3)
@@ -116,7 +159,7 @@ def train(
                 {"encoder": encoder.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
                 out,
                 state_path,
-                {"lead_columns": str(corpus.lead), "width": str(width)},
+                {"lead_columns": str(corpus.lead), "width": str(shape.width), "ear_residuals": str(shape.residuals)},
             )
 
 
@@ -140,7 +183,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--residuals", type=int, default=1, help="residual blocks before the last two (%(default)s)")
     parser.add_argument("--face-width", type=float, default=0.25, help="width of the face it is merged with")
+    parser.add_argument("--start", type=Path, help="an ear, or a generator, to begin as; it may be less deep")
     parser.add_argument(
         "--lead-columns",
         type=int,
@@ -151,4 +196,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     corpus, held_out = (EarCorpus(path, arguments.lead_columns) for path in (arguments.corpus, arguments.held_out))
-    train(corpus, held_out, arguments.out, arguments.steps, arguments.width, arguments.face_width)
+    shape = EarShape(arguments.width, arguments.residuals, arguments.face_width)
+    train(corpus, held_out, arguments.out, arguments.steps, shape, arguments.start)

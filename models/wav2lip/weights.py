@@ -31,12 +31,14 @@ class GeneratorInfo:
     """SPDX name, or the terms in a word."""
     ear_width: float = 0.0
     """The audio encoder's own width multiplier; 0 where it is ``width``."""
+    ear_residuals: int = 1
+    """The audio encoder's residual blocks where a window has shrunk to 3x3; 1 as published."""
     scaling: str = "area"
     """How its face crops are scaled down: "area" averages, "linear" takes the four nearest pixels, as published."""
 
     def build(self) -> Generator:
         """A generator of this architecture, in eval mode, untrained."""
-        return Generator(self.width, self.size, self.ear_width or None).eval()
+        return Generator(self.width, self.size, self.ear_width or None, self.ear_residuals).eval()
 
 
 def save_generator(
@@ -88,6 +90,7 @@ def _info(path: Path, metadata: Mapping[str, Any]) -> GeneratorInfo:
             colour={"rgb": "rgb", "bgr": "bgr"}[metadata["colour"]],
             licence=str(metadata["licence"]),
             ear_width=float(metadata.get("ear_width", 0.0)),
+            ear_residuals=int(metadata.get("ear_residuals", 1)),
             scaling={"area": "area", "linear": "linear"}[metadata.get("scaling", "area")],
         )
     except (KeyError, ValueError) as error:

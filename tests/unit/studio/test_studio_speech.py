@@ -16,6 +16,7 @@ from models.studio.speech import Phone, Prosody, speak
 from models.studio.visemes import MOUTH_NAMES, code_curves, curves, curves_from_code, mouth_code, visemes_of
 from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ
 from models.wav2lip import train_ear
+from models.wav2lip.merge import load_ear
 
 JAW, PRESS, PUCKER, FUNNEL, ROLL = (
     MOUTH_NAMES.index(name) for name in ("jawOpen", "mouthPress", "mouthPucker", "mouthFunnel", "mouthRollLower")
@@ -190,14 +191,27 @@ def test_ear_windows_begin_before_the_frame(tmp_path: Path) -> None:
         assert np.array_equal(window[1, 0].numpy(), data["mel"][:, first : first + 16].astype(np.float32))
 
 
+def test_a_deeper_ear_begins_as_the_one_it_starts_from(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    corpus, out = _ear_corpus(tmp_path / "corpus.npz"), tmp_path / "ear.safetensors"
+    train_ear.train(corpus, corpus, out, 1, train_ear.EarShape(0.05))
+    deeper = train_ear.EarShape(0.05, residuals=3).build()
+    train_ear.start_from(deeper, out)
+    shallow, _ = load_ear(out, 0.25)
+    assert np.abs(train_ear.hear(deeper, corpus) - train_ear.hear(shallow, corpus)).max() < 1e-5
+    train_ear.train(corpus, corpus, tmp_path / "deeper.safetensors", 1, train_ear.EarShape(0.05, residuals=3), out)
+    merged_again, _ = load_ear(tmp_path / "deeper.safetensors", 0.25)
+    assert len(list(merged_again)) == len(deeper), "its file says how deep it is"
+
+
 def test_ear_training_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus = _ear_corpus(tmp_path / "corpus.npz")
     out = tmp_path / "ear.safetensors"
     torch.set_num_threads(1)
-    train_ear.train(corpus, corpus, out, 2, 0.05)
+    train_ear.train(corpus, corpus, out, 2, train_ear.EarShape(0.05))
     half_way = torch.load(out.with_suffix(".state.pt"), weights_only=True)
     assert half_way["step"] == 2
-    train_ear.train(corpus, corpus, out, 4, 0.05)
+    train_ear.train(corpus, corpus, out, 4, train_ear.EarShape(0.05))
     ended = torch.load(out.with_suffix(".state.pt"), weights_only=True)
     assert ended["step"] == 4
     steps = ended["optimiser"]["state"][0]["step"]
