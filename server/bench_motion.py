@@ -24,12 +24,11 @@ def run(args: argparse.Namespace) -> int:
         from models.quality.hearing import measure
     except ImportError as error:
         raise VisavisError(f"{error.name} is not installed: pip install 'visavis[studio]' brings it.") from error
-    from models.motion.weights import load_motion
+    from models.motion.ear import load_ear
     from models.quality.threads import one_thread
 
     with one_thread():
-        motion = load_motion(args.weights)
-        figures = measure(motion, args.seconds, args.seed)
+        figures = measure(load_ear(args.weights), args.seconds, args.seed)
     print(f"{'voice':24}{'jaw':>8}{'mouth':>8}{'lag':>10}   correlation of the opening, of all shapes; lag")
     for row in [*figures["voices"], {"voice": "all"} | figures]:
         print(f"{row['voice']:24}{row['jaw_correlation']:8.3f}{row['mouth_correlation']:8.3f}{row['lag_ms']:7.1f} ms")

@@ -8,8 +8,7 @@ from models.errors import VisavisError
 
 STEPS = {
     "speech": ("models.studio.ear_corpus", "speech of many voices, as microphones bring it, with mouth codes"),
-    "ear": ("models.wav2lip.train_ear", "the ear: from sound to mouth codes"),
-    "motion": ("models.motion.train", "blend shapes from sound, for engines that take them"),
+    "ear": ("models.motion.train_ear", "the ear: from sound to mouth codes, and so to blend shapes"),
     "corpus": ("models.studio.corpus", "the talking face of an avatar, or of a cast of many, drawn frame by frame"),
     "syncnet": ("models.wav2lip.train_syncnet", "the lip-sync expert"),
     "wav2lip": ("models.wav2lip.train", "the face: from mouth codes to pictures; merges it with an ear"),

@@ -10,6 +10,9 @@ from torch.nn import functional
 
 Pair = int | tuple[int, int]
 
+WINDOW_COLUMNS = 16
+"""Width of a mel window: 0.2 s, five frames."""
+
 
 def scaled(channels: int, width: float, least: int = 8) -> int:
     """Channels of a layer at a width multiplier; fewer than ``least`` would not fill a vector register."""

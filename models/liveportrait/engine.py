@@ -215,8 +215,8 @@ def load_engine(weights: Path | None, runtime: RuntimeName = "auto", device: Dev
 
 
 def _ear(path: Path) -> Hearing:
-    load_motion: Callable[[Path | None], Hearing] = import_module("models.motion.weights").load_motion
-    return load_motion(path if path.is_file() else None)
+    load_ear: Callable[[Path | None], Hearing] = import_module("models.motion.ear").load_ear
+    return load_ear(path if path.is_file() else None)
 
 
 def _pulled() -> Path:

@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import SILENCE
 from models.avatar import Avatar
 from models.errors import MediaError
 from models.studio.visemes import curves_from_code, mouth_code
 from models.timebase import first_column
 from models.wav2lip.pixels import scaled_crop
-from models.wav2lip.windows import WINDOW_COLUMNS
 
 SYNC_FRAMES = 5
 MASK = "mask.png"

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS
 from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest, finish
+from models.runtime.fold import fold_norms
 from models.runtime.names import DeviceName, RuntimeName
 from models.runtime.precision import preferred_dtype
 from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
-from models.wav2lip.fold import fold_norms
 from models.wav2lip.network import Generator
 from models.wav2lip.packing import Packing, Rows
 from models.wav2lip.painter import Painter
@@ -28,7 +29,6 @@ from models.wav2lip.pixels import scaled_crop
 from models.wav2lip.published import load_weights
 from models.wav2lip.region import Cutout
 from models.wav2lip.weights import ASSET, GeneratorInfo
-from models.wav2lip.windows import WINDOW_COLUMNS
 
 _PREPARE_BATCH = 4
 

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS, mel_spectrogram
 from models.avatar import Avatar
 from models.errors import CheckpointError, VisavisError
-from models.wav2lip.fold import fold_norms
+from models.runtime.fold import fold_norms
 from models.wav2lip.network import Generator
 from models.wav2lip.pixels import face_input, scaled_crop
 from models.wav2lip.weights import GeneratorInfo
-from models.wav2lip.windows import WINDOW_COLUMNS
 
 OPSET = 17
 FLOAT_BOUND = 0.1

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS
 from models.avatar import load_avatar
 from models.engine import RenderRequest
 from models.machine_figures import best_ms
 from models.timebase import SAMPLES_PER_FRAME
 from models.wav2lip.engine import load_engine
-from models.wav2lip.windows import WINDOW_COLUMNS
 
 _SECONDS = 1.0
 _AVATAR = Path(__file__).parents[1] / "assets" / "avatars" / "ada"

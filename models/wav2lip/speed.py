@@ -11,6 +11,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
+from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS
 from models.avatar import Avatar
 from models.engine import RenderRequest
@@ -21,7 +22,6 @@ from models.wav2lip.network import Generator
 from models.wav2lip.pixels import scaled_crop
 from models.wav2lip.region import Rect
 from models.wav2lip.weights import GeneratorInfo
-from models.wav2lip.windows import WINDOW_COLUMNS
 
 BATCHES = (1, 4, 8)
 CHAPTER_BATCH = 5

@@ -29,17 +29,18 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from models.avatar import Avatar, load_avatar
+from models.motion.ear import load_ear, read_ear
 from models.runtime.precision import preferred_dtype
 from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, Inputs, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
-from models.wav2lip.merge import info_of, load_ear, merged, read_ear
+from models.wav2lip.merge import info_of, merged
 from models.wav2lip.network import Generator, laid_over
 from models.wav2lip.region import Cutout
 from models.wav2lip.sheets import write_sheet
 from models.wav2lip.syncnet import SyncNet
-from models.wav2lip.video_corpus import Hearing, video_corpus
+from models.wav2lip.video_corpus import video_corpus
 from models.wav2lip.weights import ASSET, save_generator
 
 STATE = "last.pt"
@@ -271,8 +272,8 @@ def run(
 
 def export(trainer: Trainer, ear: Path, path: Path) -> None:
     """Merge the averaged face with an ear into one generator file."""
-    tensors, metadata = read_ear(ear)
-    info = info_of(trainer.recipe.width, trainer.corpus.size, metadata)
+    shape, tensors = read_ear(ear)
+    info = info_of(trainer.recipe.width, trainer.corpus.size, shape)
     save_generator(path, merged(trainer.average, tensors, info).state_dict(), info)
 
 
@@ -344,14 +345,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources: list[tuple[Path, Avatar | None]] = []
     if arguments.video:
         ear, start = arguments.ear or ASSET, arguments.start or ASSET
-        sources.append((_of_video(arguments, avatars.pop(0), ear), None))
+        corpus = video_corpus(arguments.video, avatars.pop(0).mask, arguments.out, load_ear(ear), arguments.video_s)
+        sources.append((corpus, None))
     else:
         ear, start = arguments.ear, arguments.start
     sources += [(folder, None if has_own_faces(folder) else avatars.pop(0)) for folder in arguments.corpus]
     run(Corpus(sources), recipe, arguments.out, expert, ear, start)
-
-
-def _of_video(arguments: argparse.Namespace, avatar: Avatar, ear: Path) -> Path:
-    encoder, lead_columns = load_ear(ear, arguments.width)
-    hearing = Hearing(encoder, lead_columns)
-    return video_corpus(arguments.video, avatar.mask, arguments.out, hearing, arguments.video_s)

@@ -15,27 +15,24 @@ The format is that of a corpus with faces of its own, see ``models.wav2lip.corpu
 import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
-import torch
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
-from torch import nn
 
-from models.audio.mel import SILENCE, mel_spectrogram
+from models.audio.mel import mel_spectrogram
 from models.errors import MediaError
 from models.face.pictures import Limits, read_clip
 from models.face.placement import MASK_PX, even_boxes
 from models.face.track import Track, follow
-from models.studio.visemes import MOUTH_NAMES, curves_from_code
-from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ, first_column
+from models.motion.ear import Ear
+from models.studio.visemes import curves_from_code
+from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ
 from models.wav2lip.corpus import MASK
 from models.wav2lip.pixels import scaled_crop
-from models.wav2lip.windows import WINDOW_COLUMNS
 
 SHARD_SAMPLES = 250
 LEAST_FRAMES = 4 * FRAMES_PER_SECOND
@@ -47,36 +44,14 @@ _MOTION_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 Crops = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Hearing:
-    """An ear and how it is fed."""
-
-    encoder: nn.Module
-    """(n, 1, 80, 16) mel windows to (n, channels, 1, 1) embeddings, of which the first are the mouth code."""
-    lead_columns: int
-
-    @torch.inference_mode()
-    def codes(self, mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-        """The mouth code of each of so many frames, (frames, K) in [0, 1], of a mel spectrogram (80, columns)."""
-        margin = np.full((len(mel), 2 * WINDOW_COLUMNS), SILENCE, np.float32)
-        beyond = np.full((len(mel), max(0, first_column(frames, 0) - mel.shape[1])), SILENCE, np.float32)
-        padded = np.concatenate([margin, mel, beyond, margin], axis=1)
-        starts = np.array([first_column(frame, self.lead_columns) for frame in range(frames)]) + 2 * WINDOW_COLUMNS
-        heard = []
-        for part in np.array_split(starts, -(-frames // SHARD_SAMPLES)):
-            windows = padded[:, part[:, np.newaxis] + np.arange(WINDOW_COLUMNS)].transpose(1, 0, 2)
-            heard.append(self.encoder(torch.from_numpy(windows[:, np.newaxis].copy())).flatten(1))
-        return torch.cat(heard)[:, : len(MOUTH_NAMES)].clamp(0, 1).numpy()
-
-
-def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, hearing: Hearing, most_s: float) -> Path:
+def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, ear: Ear, most_s: float) -> Path:
     """The corpus of a clip, in a folder of ``out`` that is made if it is not there yet.
 
     Args:
         video: a clip of one face that talks, with its sound.
         mask: the blend mask of the person's avatar.
         out: where the corpus's folder goes.
-        hearing: the ear that the weights will have.
+        ear: the one that the weights will have.
         most_s: seconds of the clip to use.
 
     Raises:
@@ -95,7 +70,7 @@ def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, hearing: Heari
             f"{LEAST_FRAMES // FRAMES_PER_SECOND} s, better a minute, of one face that talks."
         )
     mel = mel_spectrogram(sound)
-    codes = hearing.codes(mel, len(track.sides))[kept]
+    codes = ear.codes(mel, len(track.sides))[kept]
     learned, rest = _learned_and_rest(crops, codes)
     rest = np.searchsorted(learned, rest)
     kept, crops, codes = kept[learned], crops[learned], codes[learned]

@@ -1,9 +1,7 @@
 """Which mel columns belong to which picture, as the published code counts them."""
 
+from models.audio.encoder import WINDOW_COLUMNS
 from models.timebase import COLUMNS_PER_SECOND, FRAMES_PER_SECOND
-
-WINDOW_COLUMNS = 16
-"""Width of a mel window: 0.2 s, five frames."""
 
 
 def chunk_starts(columns: int, fps: float) -> list[int]:

@@ -1,11 +1,9 @@
 """Speech, its labels, its mouth curves, and the ear's corpus and training."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from models.errors import MediaError
 from models.studio import degrade, ear_corpus
@@ -15,8 +13,6 @@ from models.studio.espeak import render as espeak_render
 from models.studio.speech import Phone, Prosody, speak
 from models.studio.visemes import MOUTH_NAMES, code_curves, curves, curves_from_code, mouth_code, visemes_of
 from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ
-from models.wav2lip import train_ear
-from models.wav2lip.merge import load_ear
 
 JAW, PRESS, PUCKER, FUNNEL, ROLL = (
     MOUTH_NAMES.index(name) for name in ("jawOpen", "mouthPress", "mouthPucker", "mouthFunnel", "mouthRollLower")
@@ -165,56 +161,3 @@ def test_corpus_fits_together_and_rests_where_nobody_speaks() -> None:
     assert code.min() >= 0
     assert code.max() <= 1
     assert (code.max(axis=1) < 0.02).mean() > 0.1
-
-
-def _ear_corpus(path: Path, frames: int = 320) -> train_ear.EarCorpus:
-    """Loud windows open the jaw: enough for a network to learn something."""
-    rng = np.random.default_rng(1)
-    level = np.repeat(rng.random(frames // 8), 8).astype(np.float32)
-    level[16::32] = 0.0
-    columns = np.interp(np.arange(frames * 16 // 5 + 16) * 5 / 16, np.arange(frames), level)
-    mel = np.broadcast_to(8 * columns - 4, (80, len(columns))).astype(np.float16)
-    code = np.tile(level[:, None], (1, len(MOUTH_NAMES))) * 0.5
-    code[:, PRESS] = 0.5 * (level == 0)
-    starts = np.arange(frames) * 16 // 5
-    np.savez(path, mel=mel, code=code.astype(np.float16), starts=starts, names=np.array(MOUTH_NAMES))
-    return train_ear.EarCorpus(path, train_ear.LEAD_COLUMNS)
-
-
-def test_ear_windows_begin_before_the_frame(tmp_path: Path) -> None:
-    corpus = _ear_corpus(tmp_path / "corpus.npz")
-    window = corpus.windows(np.array([0, 100]))
-    assert window.shape == (2, 1, 80, 16)
-    assert (window[0, :, :, : train_ear.LEAD_COLUMNS] == -4).all(), "before the sound there is silence"
-    first = 100 * 16 // 5 - train_ear.LEAD_COLUMNS
-    with np.load(tmp_path / "corpus.npz") as data:
-        assert np.array_equal(window[1, 0].numpy(), data["mel"][:, first : first + 16].astype(np.float32))
-
-
-def test_a_deeper_ear_begins_as_the_one_it_starts_from(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    corpus, out = _ear_corpus(tmp_path / "corpus.npz"), tmp_path / "ear.safetensors"
-    train_ear.train(corpus, corpus, out, 1, train_ear.EarShape(0.05))
-    deeper = train_ear.EarShape(0.05, residuals=3).build()
-    train_ear.start_from(deeper, out)
-    shallow, _ = load_ear(out, 0.25)
-    assert np.abs(train_ear.hear(deeper, corpus) - train_ear.hear(shallow, corpus)).max() < 1e-5
-    train_ear.train(corpus, corpus, tmp_path / "deeper.safetensors", 1, train_ear.EarShape(0.05, residuals=3), out)
-    merged_again, _ = load_ear(tmp_path / "deeper.safetensors", 0.25)
-    assert len(list(merged_again)) == len(deeper), "its file says how deep it is"
-
-
-def test_ear_training_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    corpus = _ear_corpus(tmp_path / "corpus.npz")
-    out = tmp_path / "ear.safetensors"
-    torch.set_num_threads(1)
-    train_ear.train(corpus, corpus, out, 2, train_ear.EarShape(0.05))
-    half_way = torch.load(out.with_suffix(".state.pt"), weights_only=True)
-    assert half_way["step"] == 2
-    train_ear.train(corpus, corpus, out, 4, train_ear.EarShape(0.05))
-    ended = torch.load(out.with_suffix(".state.pt"), weights_only=True)
-    assert ended["step"] == 4
-    steps = ended["optimiser"]["state"][0]["step"]
-    assert float(steps) == 4, "the optimiser's moments were carried over"
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "4"]
-    assert not list(tmp_path.glob("*.part")), "files appear whole or not at all"

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.audio.encoder import audio_encoder
 from models.engine import RenderRequest
 from models.errors import CheckpointError, MediaError
+from models.motion.ear import PREFIX, EarShape
 from models.studio.arkit import ARKIT_NAMES
 from models.wav2lip import objective, train, train_syncnet
 from models.wav2lip.checkpoint import load_state, save_state
@@ -155,11 +155,14 @@ def test_the_expert_learns_which_sound_belongs(spoken: Corpus, tmp_path: Path, m
     assert train_syncnet.run(spoken, expert, tmp_path).step == 12
 
 
+def write_ear(path: Path, shape: EarShape) -> None:
+    tensors = {PREFIX + n: t for n, t in shape.build().state_dict().items() if t.is_floating_point()}
+    save_file(tensors, path, metadata=shape.metadata)
+
+
 def test_ear_and_face_merge_into_an_engine(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    ear = audio_encoder(0.125).eval()
-    tensors = {f"audio_encoder.{n}": t for n, t in ear.state_dict().items() if t.is_floating_point()}
-    save_file(tensors, tmp_path / "ear.safetensors", metadata={"lead_columns": "6"})
+    write_ear(tmp_path / "ear.safetensors", EarShape(0.125, channels=64, lead_columns=6))
     train.run(small_corpus(folder), recipe(2), tmp_path / "out", ear=tmp_path / "ear.safetensors")
     engine = load_engine(tmp_path / "out" / "wav2lip.safetensors")
     assert engine.window.lead_columns == 6
@@ -167,8 +170,7 @@ def test_ear_and_face_merge_into_an_engine(folder: Path, tmp_path: Path) -> None
     request = RenderRequest(prepared, None, 1, np.zeros((80, 16), np.float32), np.zeros(640, np.float32))
     (crop,) = engine.render([request])
     assert crop.std() > 1
-    other = {n: t for n, t in audio_encoder(0.25).state_dict().items() if t.is_floating_point()}
-    save_file(other, tmp_path / "ear.safetensors")
+    write_ear(tmp_path / "ear.safetensors", EarShape(0.125, channels=128))
     with pytest.raises(CheckpointError, match="width"):
         train.export(Trainer(small_corpus(folder), recipe(2)), tmp_path / "ear.safetensors", tmp_path / "x")
 

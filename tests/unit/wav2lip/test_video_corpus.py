@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from models.errors import MediaError
+from models.motion.ear import load_ear, load_encoder
 from models.wav2lip import train
 from models.wav2lip.corpus import Corpus
-from models.wav2lip.merge import load_ear
-from models.wav2lip.video_corpus import Hearing, read_speech, video_corpus
+from models.wav2lip.video_corpus import read_speech, video_corpus
 from models.wav2lip.weights import ASSET, load_generator
 from server.paths import AVATARS, STATIC
 from server.render import read_sound
@@ -53,8 +53,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    hearing = Hearing(*load_ear(ASSET, 0.25))
-    return video_corpus(clip, ada().mask, tmp_path_factory.mktemp("out"), hearing, 60)
+    ear = load_ear(ASSET)
+    return video_corpus(clip, ada().mask, tmp_path_factory.mktemp("out"), ear, 60)
 
 
 def dark(pictures: np.ndarray) -> np.ndarray:
@@ -77,8 +77,8 @@ def test_codes_are_what_the_ear_hears(folder: Path, clip: Path) -> None:
     corpus = Corpus([(folder, None)])
     assert np.corrcoef(corpus.code[:, 0], loudness()[corpus.clip_frame])[0, 1] > 0.3
     generator, info = load_generator(ASSET)
-    encoder, lead_columns = load_ear(ASSET, info.width)
-    assert lead_columns == info.lead_columns
+    shape, encoder = load_encoder(ASSET)
+    assert shape.lead_columns == info.lead_columns
     for name, tensor in generator.audio_encoder.state_dict().items():
         assert (encoder.state_dict()[name] == tensor).all()
     assert len(corpus.runs()) > FRAMES // 2
@@ -105,10 +105,10 @@ def test_training_begins_with_the_shipped_weights_and_keeps_the_ear(clip: Path, 
 
 
 def test_a_clip_without_sound_or_too_short_is_refused(clip: Path, tmp_path: Path) -> None:
-    hearing = Hearing(*load_ear(ASSET, 0.25))
+    ear = load_ear(ASSET)
     mute = write_clip(tmp_path / "mute.mp4", [portrait()] * 5)
     with pytest.raises(MediaError, match=r"mute\.mp4 needs picture and sound"):
-        video_corpus(mute, ada().mask, tmp_path / "out", hearing, 60)
+        video_corpus(mute, ada().mask, tmp_path / "out", ear, 60)
     with pytest.raises(MediaError, match=r"talk\.mp4 shows the face in 25 frames only"):
-        video_corpus(clip, ada().mask, tmp_path / "out", hearing, 1)
+        video_corpus(clip, ada().mask, tmp_path / "out", ear, 1)
     assert not (tmp_path / "out").exists()

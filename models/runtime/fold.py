@@ -6,21 +6,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.audio.encoder import ConvBlock
-from models.wav2lip.layers import UpBlock
-
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class FoldedBlock(nn.Module):
     """A block whose normalisation is folded into its convolution; works in place, so for inference only."""
 
-    def __init__(self, block: ConvBlock | UpBlock) -> None:
+    def __init__(self, block: nn.Module) -> None:
+        """``block``: see ``fold_norms``."""
         super().__init__()
-        convolution, norm = block.conv_block
-        up = isinstance(block, UpBlock)
+        convolution, norm = cast(nn.Sequential, block.conv_block)
+        up = isinstance(convolution, nn.ConvTranspose2d)
         self.convolution = fuse_conv_bn_eval(convolution, norm, transpose=up)  # type: ignore[type-var, arg-type]
-        self.residual = isinstance(block, ConvBlock) and block.residual
+        self.residual = bool(getattr(block, "residual", False))
 
     def forward(self, x: Tensor) -> Tensor:
         """As the block it was made of."""
@@ -29,10 +27,19 @@ class FoldedBlock(nn.Module):
 
 
 def fold_norms(network: Network) -> Network:
-    """Replace every block of a network in eval mode by its :class:`FoldedBlock`, in place."""
+    """Replace every block of a network in eval mode by its :class:`FoldedBlock`, in place.
+
+    A block is a module with ``conv_block``, a convolution and its batch normalisation, that ends in ReLU; one with a
+    true ``residual`` adds its input before.
+    """
     for name, child in network.named_children():
-        if isinstance(child, ConvBlock | UpBlock):
+        if _is_block(child):
             setattr(network, name, FoldedBlock(child))
         else:
             fold_norms(child)
     return network
+
+
+def _is_block(module: nn.Module) -> bool:
+    parts = getattr(module, "conv_block", None)
+    return parts is not None and len(parts) == 2 and isinstance(parts[1], nn.BatchNorm2d)
