@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +11,20 @@ from models.audio.babble import babble
 from models.avatar import Avatar, load_avatar
 from models.engine import RenderRequest, Watching, draws_frames
 from models.errors import CheckpointError, VisavisError
+from models.liveportrait.avatar_source import avatar_source
 from models.liveportrait.engine import LivePortraitEngine, PortraitState, PreparedPortrait, load_engine
 from models.liveportrait.keypoints import Motion, angles_of
 from models.liveportrait.live_driver import LiveDriver
-from models.liveportrait.settings import Settings
+from models.liveportrait.live_settings import LiveSettings
+from models.liveportrait.pipeline import Pipeline
+from models.liveportrait.stand_in import stand_in
 from models.liveportrait.weights import check
 from models.registry import load_engine as load_by_name
+from models.runtime.runtime import choose
 from models.talker import Talker
 from server.render import draw
 from tests.fakes.hearing import LoudnessEar
-from tests.unit.liveportrait.networks import small_networks, write_published
+from tests.unit.liveportrait.networks import SMALL, small_networks, write_published
 from tests.unit.liveportrait.test_live_driver import head
 
 LOUD, SILENT = np.full((80, 51), 0.5, np.float32), np.full((80, 51), -4.0, np.float32)
@@ -70,7 +75,8 @@ def test_a_batch_draws_what_single_calls_draw(engine: LivePortraitEngine, prepar
     batch = engine.render(requests)
     for together, one in zip(batch, requests, strict=True):
         alone = engine.render([replace(one, state=engine.new_state())])[0]
-        assert np.abs(together.astype(int) - alone).max() <= 1
+        # Half precision rounds another way in another batch.
+        assert np.abs(together.astype(int) - alone).mean() < 0.1
 
 
 def test_the_jaw_follows_the_sound_and_silence_closes_it(
@@ -119,16 +125,67 @@ def test_a_face_before_the_camera_is_followed(engine: LivePortraitEngine, prepar
     assert engine.watched(state) == "following"
 
 
-def test_regions_and_stitching_are_obeyed(avatar: Avatar) -> None:
-    drawn = []
-    for settings in (Settings(), Settings(stitching=False), Settings(animation_region="pose")):
-        one = LivePortraitEngine(small_networks(), LoudnessEar(), settings)
-        prepared = one.prepare(avatar)
-        drawn.append(one._keypoints(request(prepared, 40, LOUD), LoudnessEar().weights(LOUD[None])[0]))
-    assert not np.allclose(drawn[0], drawn[1], atol=1e-5)
-    assert not np.allclose(drawn[0], drawn[2], atol=1e-5)
-    with pytest.raises(VisavisError, match="absolute motion"):
-        LivePortraitEngine(small_networks(), LoudnessEar(), Settings(relative_motion=False))
+@pytest.mark.parametrize(
+    "change",
+    [{"stitching": False}, {"region": "pose"}, {"region": "lip"}, {"region": "eyes"}, {"multiplier": 0.5}],
+    ids=str,
+)
+def test_what_the_settings_say_is_drawn(avatar: Avatar, engine: LivePortraitEngine, change: dict[str, Any]) -> None:
+    points = []
+    for settings in (LiveSettings(), LiveSettings(**change)):
+        one = LivePortraitEngine(small_networks(), LoudnessEar(), settings, runtime=choose("eager", "cpu"))
+        asked = request(one.prepare(avatar), 40, LOUD)
+        points.append((asked.prepared.source.face.x, one._keypoints(asked, LoudnessEar().weights(LOUD[None])[0])))
+    (x, usual), (_, other) = points
+    assert not np.allclose(usual, other, atol=1e-5)
+    if "multiplier" in change:
+        np.testing.assert_allclose(other - x, (usual - x) / 2, atol=1e-6)
+
+
+def test_the_filter_follows_as_smoothly_as_the_settings_say() -> None:
+    turned = []
+    for settings in (LiveSettings(), LiveSettings(camera_cutoff_hz=0.3), LiveSettings(camera_beta=0.0)):
+        one = LivePortraitEngine(small_networks(), LoudnessEar(), settings, runtime=choose("eager", "cpu"))
+        camera = one.new_state().camera
+        for frame in range(11):
+            camera.observe(head(yaw=0 if frame < 10 else 3))
+            camera.at(frame)
+        turned.append(camera.at(10).angles_deg[1])
+    assert turned[0] > 1.1 * turned[1] > 0
+    assert turned[0] > 1.1 * turned[2] > 0
+
+
+def test_absolute_motion_takes_the_face_before_the_camera_as_it_is(avatar: Avatar) -> None:
+    one = LivePortraitEngine(small_networks(), LoudnessEar(), LiveSettings(relative=False))
+    prepared, state = one.prepare(avatar), one.new_state()
+    driving = head(yaw=5, jaw=0.02)
+    for frame in range(80):
+        state.camera.observe(driving)
+        motion = motion_of(one, request(prepared, frame, SILENT, state))
+    source = prepared.source.face.head
+    assert float(angles_of(source.rotation)[0, 1]) != pytest.approx(12, abs=1)
+    held = angles_of(motion.rotation @ source.rotation)[0]
+    np.testing.assert_allclose(held, angles_of(driving.rotation)[0], atol=0.2)
+    np.testing.assert_allclose((source.exp + motion.exp)[JAW], driving.exp[JAW], atol=1e-3)
+    assert float(motion.scale) == 1
+    with pytest.raises(VisavisError, match=r"engine\.liveportrait\.relative"):
+        one.neutral(state)
+
+
+def test_the_fast_networks_draw_what_the_pipeline_draws(avatar: Avatar) -> None:
+    networks = stand_in(SMALL)
+    fast = LivePortraitEngine(networks, LoudnessEar())
+    plain = Pipeline(networks, fast.settings.published())
+    prepared, source = fast.prepare(avatar), avatar_source(plain, avatar)
+    requests = [request(prepared, frame, LOUD) for frame in (0, 40, 70)]
+    pictures = fast.render(requests)
+    for picture, asked in zip(pictures, requests, strict=True):
+        again = replace(asked, state=fast.new_state())
+        points = fast._keypoints(again, LoudnessEar().weights(LOUD[None])[0])
+        expected = source.pasted(plain.draw(source, points)).astype(np.float64)
+        assert expected.std() > 20
+        assert np.abs(expected - picture).mean() < 1
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 1, "the pictures differ by more than the error"
 
 
 def test_a_talker_shows_its_frames_whole_in_silence_too(engine: LivePortraitEngine, avatar: Avatar) -> None:
