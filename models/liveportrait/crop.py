@@ -132,7 +132,7 @@ class FaceCrop:
     """A face cut out of a picture."""
 
     picture: Picture
-    """(512, 512, 3) RGB."""
+    """(side, side, 3) RGB; 512 as published."""
     to_crop: Matrix
     """(3, 3), from the picture's pixels to the crop's."""
 
@@ -142,8 +142,9 @@ class FaceCrop:
         return np.linalg.inv(self.to_crop.astype(np.float64)).astype(np.float32)
 
     def network_input(self) -> Picture:
-        """(256, 256, 3): what F and M see of a source."""
-        return np.asarray(cv2.resize(self.picture, (NETWORK_PX, NETWORK_PX), interpolation=cv2.INTER_AREA), np.uint8)
+        """(side / 2, side / 2, 3): what F and M see of a source, half the size that G draws."""
+        side_px = len(self.picture) // 2
+        return np.asarray(cv2.resize(self.picture, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def cut(picture: Picture, square: Square, turn: bool = True, side_px: int = CROP_PX) -> FaceCrop:

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from models.avatar import Avatar
 from models.engine import RenderRequest, finish
-from models.errors import CheckpointError, VisavisError
+from models.errors import VisavisError
 from models.liveportrait.animator import Animator
 from models.liveportrait.avatar_source import avatar_source
 from models.liveportrait.driving import EXPRESSION, LIP_KEYPOINTS, Driver, DrivingFrame
+from models.liveportrait.files import weights_folder
 from models.liveportrait.keypoints import Head, Motion, rotation_matrix
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.live_driver import LiveDriver, LivePose
@@ -30,7 +31,7 @@ from models.liveportrait.pixels import Picture, to_input
 from models.liveportrait.source_cache import SourceCache
 from models.liveportrait.template import load_template
 from models.liveportrait.template_gesture import template_gesture
-from models.liveportrait.weights import FILES, Networks, find, load_networks
+from models.liveportrait.weights import Networks, load_networks
 from models.motion.expression import expression, limits
 from models.motion.gesture import GESTURES, Gesture, GesturePlayer
 from models.motion.hearing import Hearing, activity, loudness, presence
@@ -42,7 +43,8 @@ Array = NDArray[np.float64]
 
 EAR = "motion.safetensors"
 """A network that hears may lie beside LivePortrait's files; else the shipped one does."""
-_CHECKPOINT = "liveportrait"
+VOLUME_STRIDE = 4
+"""Pixels of a face crop for a cell of F's volume."""
 _AT_REST = Motion(
     scale=torch.ones(1, 1),
     rotation=torch.eye(3)[None],
@@ -107,7 +109,7 @@ class LivePortraitEngine:
         self._ear = ear
         cache = None if cache_folder is None else SourceCache(cache_folder, networks)
         self._pipeline = Pipeline(networks, self.settings.published(), cache)
-        self._animator = Animator(networks, runtime=runtime)
+        self._animator = Animator(networks, side=self.settings.face_px // VOLUME_STRIDE, runtime=runtime)
         self._device = self._animator.runtime.device
         on_cpu = self._device.type == "cpu"
         self._extractor = networks.motion if on_cpu else copy.deepcopy(networks.motion).to(self._device)
@@ -119,7 +121,7 @@ class LivePortraitEngine:
     def preparation(self, avatar: Avatar) -> Steps[None, None, PreparedPortrait]:
         """``prepare``; F is one step, as it cannot be divided."""
         yield
-        source = avatar_source(self._pipeline, avatar)
+        source = avatar_source(self._pipeline, avatar, self.settings.face_px)
         yield
         driver = Driver(source.face, _AT_REST, self._pipeline.settings, self._pipeline.networks.retargeting)
         # Every avatar moves in its own way, and the same one always in the same.
@@ -167,7 +169,7 @@ class LivePortraitEngine:
         from models.liveportrait.webcam import Webcam
 
         if state.webcam is None:
-            state.webcam = Webcam()
+            state.webcam = Webcam(self.settings.face_px)
         return cast(Webcam, state.webcam).look(picture)
 
     @torch.inference_mode()
@@ -248,35 +250,9 @@ def load_engine(
     return LivePortraitEngine(networks, _ear(folder / EAR), settings, _cache_folder(), choose(runtime, device))
 
 
-def weights_folder(weights: Path | None) -> Path:
-    """Where the five files lie; they are looked for, not read. None takes the pulled ones.
-
-    Raises:
-        CheckpointError: one is missing; the message names the command that fetches them.
-    """
-    folder = weights or _pulled()
-    command = f"visavis models pull {_CHECKPOINT} --accept-licence"
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"LivePortrait's weights are a folder of five files, and {folder} is none; fetch them with: {command}"
-        )
-    try:
-        for stem in FILES:
-            find(folder, stem)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error} They are fetched with: {command}") from error
-    return folder
-
-
 def _ear(path: Path) -> Hearing:
     load_motion: Callable[[Path | None], Hearing] = import_module("models.motion.weights").load_motion
     return load_motion(path if path.is_file() else None)
-
-
-def _pulled() -> Path:
-    from models.store import located
-
-    return cast(Path, located(Path(_CHECKPOINT)))
 
 
 def _cache_folder() -> Path:

@@ -6,6 +6,7 @@ bring; live pictures are always pasted back.
 
 from dataclasses import dataclass
 
+from models.liveportrait.crop import NETWORK_PX
 from models.liveportrait.live_driver import BETA, MIN_CUTOFF_HZ
 from models.liveportrait.settings import Region, Settings
 
@@ -14,6 +15,8 @@ from models.liveportrait.settings import Region, Settings
 class LiveSettings:
     """Of every session of an engine."""
 
+    face_px: int = NETWORK_PX
+    """Side of the face crops that F and M see, a multiple of 128; G draws twice that. 256 as trained."""
     relative: bool = True
     """Add the motion since the neutral face to the avatar's own; else take the camera's head and face as they are.
     Motion from sound is relative always."""

@@ -17,14 +17,14 @@ from models.motion.expression import limits
 from models.runtime.runtime import choose
 from tests.fakes.hearing import LoudnessEar
 from tests.unit.liveportrait.networks import small_networks
-from tests.unit.liveportrait.test_engine import JAW, LOUD, SILENT, motion_of, request
+from tests.unit.liveportrait.test_engine import JAW, LOUD, QUICK, SILENT, motion_of, request
 
 CORNER = (0, 14, 1)
 
 
 @pytest.fixture(scope="module")
 def engine() -> LivePortraitEngine:
-    return LivePortraitEngine(small_networks(), LoudnessEar(), runtime=choose("eager", "cpu"))
+    return LivePortraitEngine(small_networks(), LoudnessEar(), QUICK, runtime=choose("eager", "cpu"))
 
 
 @pytest.fixture(scope="module")
