@@ -176,7 +176,6 @@ def test_absolute_motion_takes_the_face_before_the_camera_as_it_is(avatar: Avata
 
 @pytest.mark.parametrize(
     ("face_px", "dtype", "mean"),
-    # Half precision shows more in networks as narrow as these than at the published width.
     [(128, torch.float32, 0.02), (128, torch.bfloat16, 2.0), (256, torch.float32, 0.02)],
 )
 def test_the_fast_networks_draw_what_the_pipeline_draws(
