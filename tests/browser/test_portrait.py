@@ -63,7 +63,13 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
     home = tmp_path_factory.mktemp("home")
     chosen = {"name": "liveportrait", "weights": write_stand_in(home / "weights"), "threads": 1, "max_batch": 1}
     chosen["liveportrait"] = {"face_px": 128}
-    overrides = {"ice": {"host_addresses": ["127.0.0.1"]}, "engine": chosen, "avatars": {"own_folder": home / "own"}}
+    overrides = {
+        "ice": {"host_addresses": ["127.0.0.1"]},
+        "engine": chosen,
+        "avatars": {"own_folder": home / "own"},
+        # A machine that tests run on is busy with much else, a browser for one.
+        "playout": {"render_budget_ms": 400},
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(home / "data"))
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
