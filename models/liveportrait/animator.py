@@ -50,7 +50,6 @@ class Animator:
         drawing.eval().requires_grad_(False)
         self._draw = self.runtime.call(drawing, *_example(channels, shape))
 
-    @torch.inference_mode()
     def animate(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Picture:
         """Draw one picture a driving pose.
 
@@ -62,10 +61,14 @@ class Animator:
         Returns:
             RGB (n, 8 h, 8 w, 3); 512 x 512 as published.
         """
+        return cast(NDArray[np.uint8], self.draw(features, kp_source, kp_driving).cpu().numpy())
+
+    @torch.inference_mode()
+    def draw(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """As ``animate``; the pictures stay on the device, until the next call at least."""
         n = len(kp_driving)
         inputs = features.expand(n, -1, -1, -1, -1), kp_source.expand(n, -1, -1), kp_driving
-        drawn = self._draw(*(tensor.to(self.runtime.device) for tensor in inputs))
-        return cast(NDArray[np.uint8], drawn.cpu().numpy())
+        return self._draw(*(tensor.to(self.runtime.device) for tensor in inputs))
 
 
 class _Drawing(nn.Module):

@@ -28,6 +28,7 @@ from models.liveportrait.live_driver import LiveDriver, LivePose
 from models.liveportrait.live_settings import LiveSettings
 from models.liveportrait.pipeline import Pipeline, Source
 from models.liveportrait.pixels import Picture, to_input
+from models.liveportrait.place import Place
 from models.liveportrait.source_cache import SourceCache
 from models.liveportrait.template import load_template
 from models.liveportrait.template_gesture import template_gesture
@@ -62,6 +63,7 @@ class PreparedPortrait:
     source: Source
     volume: Tensor
     """F's features, on the device that draws."""
+    place: Place
     driver: Driver
     idle: IdleProcess
 
@@ -125,22 +127,29 @@ class LivePortraitEngine:
         yield
         driver = Driver(source.face, _AT_REST, self._pipeline.settings, self._pipeline.networks.retargeting)
         # Every avatar moves in its own way, and the same one always in the same.
-        return PreparedPortrait(
-            source, source.volume.to(self._device), driver, IdleProcess(zlib.crc32(avatar.name.encode()))
-        )
+        idle = IdleProcess(zlib.crc32(avatar.name.encode()))
+        assert source.picture is not None, "live pictures are pasted back"
+        assert source.to_picture is not None
+        yield
+        place = Place.of(source.picture, source.to_picture, 2 * self.settings.face_px, self._device)
+        return PreparedPortrait(source, source.volume.to(self._device), place, driver, idle)
 
     def new_state(self) -> PortraitState:
         """A session that has no camera yet."""
         return PortraitState(LiveDriver(self.settings.camera_cutoff_hz, self.settings.camera_beta))
 
+    @torch.inference_mode()
     def render(self, requests: Sequence[RenderRequest]) -> list[Picture]:
         """One RGB picture of the avatar's size (height, width, 3) a request."""
         if not requests:
             return []
         heard = self._ear.weights(np.stack([request.mel for request in requests]))
         points = [self._keypoints(request, weights) for request, weights in zip(requests, heard, strict=True)]
-        drawn = self._draw([cast(PreparedPortrait, request.prepared) for request in requests], points)
-        return [request.prepared.source.pasted(crop) for request, crop in zip(requests, drawn, strict=True)]
+        portraits = [cast(PreparedPortrait, request.prepared) for request in requests]
+        volumes = torch.cat([portrait.volume for portrait in portraits])
+        at_rest = torch.cat([portrait.source.face.x for portrait in portraits])
+        drawn = self._animator.draw(volumes, at_rest, torch.cat(points))
+        return [portrait.place.pasted(crop) for portrait, crop in zip(portraits, drawn, strict=True)]
 
     def motion(self, request: RenderRequest, heard: NDArray[np.float32]) -> Motion:
         """What the head does in a frame, relative to the source at rest; ``heard`` are (52,) ARKit weights."""
@@ -216,13 +225,6 @@ class LivePortraitEngine:
 
     def _keypoints(self, request: RenderRequest, heard: NDArray[np.float32]) -> Tensor:
         return cast(PreparedPortrait, request.prepared).driver.step(DrivingFrame(self.motion(request, heard)))
-
-    @torch.inference_mode()
-    def _draw(self, portraits: Sequence[PreparedPortrait], points: Sequence[Tensor]) -> Picture:
-        """Crops of a batch, (n, side, side, 3)."""
-        volumes = torch.cat([portrait.volume for portrait in portraits])
-        at_rest = torch.cat([portrait.source.face.x for portrait in portraits])
-        return self._animator.animate(volumes, at_rest, torch.cat(list(points)))
 
 
 def _laid_over(exp: Array, gesture: Array) -> Array:

@@ -72,6 +72,14 @@ def test_it_draws_whole_frames_that_speech_and_time_move(
     assert engine.render([]) == []
 
 
+def test_crops_are_laid_over_the_picture_as_the_pipeline_does(prepared: PreparedPortrait) -> None:
+    drawn = np.random.default_rng(1).integers(0, 256, (2 * FACE_PX, 2 * FACE_PX, 3), np.uint8)
+    expected = prepared.source.pasted(drawn)
+    np.testing.assert_array_equal(prepared.place.pasted(torch.from_numpy(drawn)), expected)
+    assert (expected[:8] == prepared.source.picture[:8]).all()
+    assert (expected != prepared.source.picture).mean() > 0.3
+
+
 def test_a_batch_draws_what_single_calls_draw(engine: LivePortraitEngine, prepared: PreparedPortrait) -> None:
     requests = [request(prepared, 3, LOUD), request(prepared, 90)]
     batch = engine.render(requests)
