@@ -1,16 +1,13 @@
 """Gestures over HTTP: a smile, a nod or a motion template, laid over a running session."""
 
-import asyncio
 import json
 from typing import Any
 
 from aiohttp import web
 
-from models.errors import MediaError
-from server.errors import ConflictError, NotFoundError, RequestError
+from server.errors import RequestError
 from server.keys import MANAGER
-from server.motion_api import MOTIONS, Motions
-from server.session import Session
+from server.motion_api import MOTIONS
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -25,19 +22,10 @@ async def post_gesture(request: web.Request) -> web.Response:
     """
     session = request.app[MANAGER].get(request.match_info["id"])
     key, name = _read(await request.text())
-    gesture = name if key == "name" else await _of_template(request.app[MOTIONS], session, name)
+    gesture: Any = name
+    if key == "motion":
+        gesture = await request.app[MOTIONS].gesture(name, session.gesturing().gesture_of)
     return web.json_response({key: name, "seconds": round(await session.gesture(gesture), 3)})
-
-
-async def _of_template(motions: Motions, session: Session, name: str) -> Any:
-    path, engine = motions.path(name), session.gesturing()
-    if not await asyncio.to_thread(path.is_file):
-        known = ", ".join(row["name"] for row in await asyncio.to_thread(motions.rows)) or "none is stored"
-        raise NotFoundError(f"There is no motion template '{name}'; choose one of: {known}.")
-    try:
-        return await asyncio.to_thread(engine.gesture_of, path)
-    except MediaError as error:
-        raise ConflictError(str(error)) from error
 
 
 def _read(text: str) -> tuple[str, str]:

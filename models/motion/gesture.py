@@ -3,7 +3,8 @@
 A gesture is a curve of offsets, 25 a second, that begins and ends at nothing. The built-in ones are an envelope, which
 rises, holds and falls (smoothstep: without a jump, and without a kink at its ends), times one pose:
 
-- ``smile``: corners of the mouth, cheeks and a little of the lids. The jaw is left to the sound.
+- ``smile``: corners of the mouth, cheeks and a little of the lids. The jaw is left to the sound. The corners go up;
+  how far apart they are is not for keypoints to say, of which both share one.
 - ``nod``: the chin goes down by 8 degrees and back, then by 5.
 - ``surprise``: brows and lids go up, the chin by 3 degrees. The mouth is left to the sound.
 

@@ -137,7 +137,14 @@ def test_a_face_before_the_camera_is_followed(engine: LivePortraitEngine, prepar
 
 @pytest.mark.parametrize(
     "change",
-    [{"stitching": False}, {"region": "pose"}, {"region": "lip"}, {"region": "eyes"}, {"multiplier": 0.5}],
+    [
+        {"stitching": False},
+        {"region": "pose"},
+        {"region": "exp"},
+        {"region": "lip"},
+        {"region": "eyes"},
+        {"multiplier": 0.5},
+    ],
     ids=str,
 )
 def test_what_the_settings_say_is_drawn(avatar: Avatar, engine: LivePortraitEngine, change: dict[str, Any]) -> None:
