@@ -13,6 +13,7 @@ const INSECURE =
 /** Fires "change" when it was turned on or off, and "lost" (detail: a sentence) when it goes away by itself. */
 export class Camera extends EventTarget {
   #stream = null;
+  #attempt = 0;
 
   get isOn() {
     return this.#stream !== null;
@@ -33,6 +34,8 @@ export class Camera extends EventTarget {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new SourceError(INSECURE);
     }
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({
@@ -42,7 +45,11 @@ export class Camera extends EventTarget {
     } catch (error) {
       throw new SourceError(ERRORS[error.name] ?? `The camera can't be used: ${error.message}.`);
     }
-    this.stop();
+    if (attempt !== this.#attempt) {
+      // It was given up while the browser asked.
+      stream.getTracks().forEach((track) => track.stop());
+      return;
+    }
     this.#stream = stream;
     this.track.addEventListener("ended", () => {
       if (this.#stream === stream) {
@@ -54,8 +61,9 @@ export class Camera extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Turns it off, its light too. */
+  /** Turns it off, its light too; one that was asked for stays off. */
   stop() {
+    this.#attempt += 1;
     if (this.#stream) {
       this.#stream.getTracks().forEach((track) => track.stop());
       this.#stream = null;

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 CAMERA_STATE = "document.getElementById('camera-state').textContent"
 FACE = "window.visavis.webcam?.face"
+MOVES = f"({PICTURE_CHANGE})().then((change) => change > 5)"
 RETARGETING = {"stitching": "retarget_shoulder", "lips": "retarget_mouth", "eyes": "retarget_eye"}
 
 
@@ -115,7 +116,7 @@ async def test_voice_and_gestures_move_a_portrait_and_a_faceless_camera_is_told(
         await page.wait_for_selector("#camera", state="visible")
         await until(page, "document.getElementById('face').videoWidth === 512")
         assert await page.evaluate(SOUND_POWER, 2000) > 1e-4
-        assert await page.evaluate(PICTURE_CHANGE) > 5
+        await until(page, MOVES)
         assert await page.is_hidden("#self")
         await page.click("#camera")
         # Chromium's own fake camera shows a clock, and no face.
@@ -150,7 +151,7 @@ async def test_a_face_before_the_webcam_is_followed(address: str, tmp_path: Path
                 await page.click("#camera")
                 await until(page, f"{FACE} === 'following'", limit_s=30)
                 await until(page, f"{CAMERA_STATE} === 'The avatar follows your head.'")
-                await until(page, f"({PICTURE_CHANGE})().then((change) => change > 5)")
+                await until(page, MOVES)
                 assert await answer_to(page, "#neutral", "neutral") == 200
                 await page.evaluate("document.getElementById('self').srcObject.getVideoTracks()[0].enabled = false")
                 await until(page, f"['holding', 'idle'].includes({FACE})", limit_s=15)
@@ -165,6 +166,26 @@ async def test_a_denied_camera_is_explained(browser: Browser, address: str) -> N
         await page.click("#camera")
         assert "The camera is blocked" in await notice(page)
         assert await page.inner_text("#camera") == "Turn the webcam on"
+
+
+async def test_a_camera_granted_too_late_stays_off(browser: Browser, address: str) -> None:
+    async with opened(browser, address, "microphone", "camera") as page:
+        await page.evaluate(
+            """() => {
+              const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+              navigator.mediaDevices.getUserMedia = async (wish) => {
+                await new Promise((resolve) => (window.grant = resolve));
+                return (window.granted = await ask(wish));
+              };
+            }"""
+        )
+        await connect(page, "#connect")
+        await page.click("#camera")
+        await until(page, "window.grant !== undefined")
+        await page.click("#connect")
+        await page.evaluate("window.grant()")
+        await until(page, "window.granted?.getTracks().every((track) => track.readyState === 'ended')")
+        assert await page.evaluate("document.getElementById('self').srcObject") is None
 
 
 async def test_an_engine_without_a_camera_shows_nothing_of_it(browser: Browser, address: str) -> None:
