@@ -6,6 +6,7 @@ renders, tests and benchmarks, so their pictures agree.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -119,11 +120,41 @@ class Watching(Protocol):
         ...
 
     def neutral(self, state: Any) -> None:
-        """The next face seen counts as at rest. On the thread that renders."""
+        """The next face seen counts as at rest. On the thread that renders.
+
+        Raises:
+            VisavisError: the engine takes faces as they are.
+        """
         ...
 
     def watched(self, state: Any) -> str:
         """What becomes of the face seen: ``waiting``, ``following``, ``holding`` or ``idle``."""
+        ...
+
+
+@runtime_checkable
+class Gesturing(Protocol):
+    """What an engine offers besides that can lay short motions over live speech."""
+
+    gestures: tuple[str, ...]
+    """Names of those that are built in."""
+
+    def gesture_of(self, template: Path) -> Any:
+        """A motion template's file as a gesture. Any thread.
+
+        Raises:
+            MediaError: there is none, it is damaged, or nothing moves in it.
+        """
+        ...
+
+    def gesture(self, state: Any, gesture: Any) -> float:
+        """Begin a gesture, one of ``gestures`` or what ``gesture_of`` gave, in place of the one that runs.
+
+        On the thread that renders. Returns how long it takes, s.
+
+        Raises:
+            KeyError: no gesture has that name.
+        """
         ...
 
 

@@ -1,11 +1,12 @@
 """Engine name -> lazy loader. A new engine is a folder in ``models`` and a line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from models.engine import Engine
-from models.errors import VisavisError
+from models.errors import CheckpointError, VisavisError
 from models.runtime.names import DeviceName, RuntimeName
 from models.store import located
 
@@ -14,7 +15,8 @@ _LOADERS: dict[str, tuple[str, str]] = {
     "liveportrait": ("models.liveportrait.engine", "load_engine"),
     "probe": ("models.probe.engine", "load_engine"),
 }
-
+_NEEDS: dict[str, tuple[str, str]] = {"liveportrait": ("models.liveportrait.files", "weights_folder")}
+"""What looks for the weights of engines that come without, and raises CheckpointError where there are none."""
 
 MEASURING = frozenset({"probe"})
 """Engines that draw no face; they can be asked for by name but are not offered to visitors."""
@@ -25,13 +27,33 @@ def engine_names() -> tuple[str, ...]:
     return tuple(_LOADERS)
 
 
+def missing_weights(name: str, weights: Path | None = None) -> str:
+    """Why an engine could not be loaded, and the command that mends it; empty where its weights are here.
+
+    Files are looked for, not read. ``weights`` as for ``load_engine``.
+    """
+    try:
+        found = located(weights)
+        if name in _NEEDS:
+            module, function = _NEEDS[name]
+            getattr(import_module(module), function)(found)
+    except CheckpointError as error:
+        return str(error)
+    return ""
+
+
 def load_engine(
-    name: str, weights: Path | None = None, runtime: RuntimeName = "auto", device: DeviceName = "auto"
+    name: str,
+    weights: Path | None = None,
+    runtime: RuntimeName = "auto",
+    device: DeviceName = "auto",
+    options: Mapping[str, Any] | None = None,
 ) -> Engine:
     """Import and build an engine.
 
     ``weights`` are a file, or a pulled checkpoint's name; None takes the shipped ones. A ``runtime`` or ``device``
-    that this machine does not have is replaced, and the log says by what.
+    that this machine does not have is replaced, and the log says by what. ``options`` are keywords that this engine's
+    own ``load_engine`` takes besides.
 
     Raises:
         VisavisError: no engine of that name.
@@ -41,4 +63,4 @@ def load_engine(
         raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")
     module, function = _LOADERS[name]
     loader: Callable[..., Engine] = getattr(import_module(module), function)
-    return loader(located(weights), runtime=runtime, device=device)
+    return loader(located(weights), runtime=runtime, device=device, **(options or {}))

@@ -1,10 +1,11 @@
 """Sessions, health, metrics and the page."""
 
+import asyncio
 import os
 
 from aiohttp import web
 
-from models.registry import MEASURING, engine_names
+from server.engine_report import readiness
 from server.keys import MANAGER, METRICS, READY, SETTINGS
 from server.paths import STATIC
 from server.turn import ice_servers
@@ -32,12 +33,15 @@ async def get_page(_request: web.Request) -> web.FileResponse:
 
 
 async def get_config(request: web.Request) -> web.Response:
-    """What the page needs to know before it offers."""
+    """What the page needs to know before it offers; of engines whose weights are missing, how to get them."""
+    settings = request.app[SETTINGS]
+    ready, missing = await asyncio.to_thread(readiness, settings.engine)
     return web.json_response(
         {
-            "ice_servers": ice_servers(request.app[SETTINGS].ice),
+            "ice_servers": ice_servers(settings.ice),
             "sample": "/static/sample.wav",
-            "engines": [name for name in engine_names() if name not in MEASURING],
+            "engines": ready,
+            "missing_engines": missing,
         }
     )
 

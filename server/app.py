@@ -11,7 +11,7 @@ from models.engine import RenderRequest
 from models.errors import VisavisError
 from models.talker import Talker
 from models.timebase import SAMPLES_PER_FRAME
-from server import api, avatar_api, engines_api, motion_api, recording_api, signaling
+from server import api, avatar_api, engines_api, gesture_api, motion_api, recording_api, signaling
 from server.config import Settings
 from server.errors import RequestError, ServerFullError
 from server.executor import Executor
@@ -34,7 +34,7 @@ _SECURITY_HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self)",
+    "Permissions-Policy": "camera=(self), microphone=(self)",
 }
 
 
@@ -58,6 +58,7 @@ def create_app(settings: Settings) -> web.Application:
             *signaling.routes(),
             *avatar_api.routes(),
             *motion_api.routes(),
+            *gesture_api.routes(),
             *engines_api.routes(),
             *jobs.routes(),
             *recording_api.routes(),

@@ -73,6 +73,18 @@ class AvatarSettings(_Section):
         return self.own_folder or own_avatars()
 
 
+class LivePortraitSettings(_Section):
+    """How LivePortrait animates live; the fields of ``models.liveportrait.live_settings.LiveSettings``."""
+
+    face_px: Literal[128, 256]
+    relative: bool
+    stitching: bool
+    region: Literal["all", "exp", "pose", "lip", "eyes"]
+    multiplier: float = Field(ge=0, le=2)
+    camera_cutoff_hz: float = Field(gt=0, le=25)
+    camera_beta: float = Field(ge=0, le=10)
+
+
 class EngineSettings(_Section):
     """What draws the face."""
 
@@ -82,6 +94,17 @@ class EngineSettings(_Section):
     runtime: RuntimeName
     threads: int | None = Field(ge=1)
     max_batch: int = Field(ge=1)
+    liveportrait: LivePortraitSettings
+
+    def weights_of(self, name: str) -> Path | None:
+        """An engine's weights: those that are set belong to the default engine, not to another one of an offer."""
+        return self.weights if name == self.name else None
+
+    def loading(self, name: str) -> dict[str, Any]:
+        """The keyword arguments of ``models.registry.load_engine`` for an engine."""
+        options = {"live": self.liveportrait.model_dump()} if name == "liveportrait" else {}
+        how = {"runtime": self.runtime, "device": self.device, "options": options}
+        return {"weights": self.weights_of(name)} | how
 
 
 class PlayoutSettings(_Section):

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models.registry import MEASURING, engine_names
+from models.registry import MEASURING, engine_names, missing_weights
+from server.config import EngineSettings
 from server.paths import measured_engines
 
 COMMAND = "visavis recommend"
@@ -32,12 +33,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def report(path: Path) -> dict[str, Any]:
-    """What is known of the engines of this machine, as JSON. Reads one small file and measures nothing."""
+def readiness(settings: EngineSettings | None) -> tuple[list[str], dict[str, str]]:
+    """The engines that sessions can be offered, and why the others cannot be: their names, and a sentence for each.
+
+    Looks for files of weights: not for the event loop. ``settings`` None is as if none were set.
+    """
+    told = {
+        name: missing_weights(name, None if settings is None else settings.weights_of(name))
+        for name in engine_names()
+        if name not in MEASURING
+    }
+    return [name for name in told if not told[name]], {name: why for name, why in told.items() if why}
+
+
+def report(path: Path, settings: EngineSettings | None = None) -> dict[str, Any]:
+    """What is known of the engines of this machine, as JSON. Reads one small file and measures nothing.
+
+    ``settings``: the server's.
+    """
     from models.machine_figures import load, machine
     from models.recommendation import is_live, missing, recommend
 
     here = machine()
+    ready, absent = readiness(settings)
     figures = load(path)
     known = figures or ()
     engines = [
@@ -48,7 +66,8 @@ def report(path: Path) -> dict[str, Any]:
         "machine": here,
         "measured": figures is not None,
         "hint": None if figures is not None else f"Nothing was measured on this machine yet; run: {COMMAND}.",
-        "served": [name for name in engine_names() if name not in MEASURING],
+        "served": ready,
+        "not_served": absent,
         "engines": engines,
         "recommendations": [asdict(row) for row in recommend(known, here["gpu"] is not None)] if known else [],
     }

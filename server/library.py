@@ -8,10 +8,10 @@ from typing import Any
 
 from models.avatar import MANIFEST, Avatar, AvatarCard, load_avatar, read_card
 from models.engine import Engine
-from models.errors import AvatarError
+from models.errors import AvatarError, CheckpointError
 from models.registry import engine_names, load_engine
 from server.config import EngineSettings
-from server.errors import NotFoundError, RequestError
+from server.errors import ConflictError, NotFoundError, RequestError
 from server.executor import Executor
 
 logger = logging.getLogger(__name__)
@@ -63,15 +63,17 @@ class Library:
 
         Raises:
             RequestError: there is none of that name.
+            ConflictError: its weights are missing or damaged; the message names the command that fetches them.
         """
         if name not in engine_names():
             raise RequestError(f"There is no engine '{name}'; choose one of: {', '.join(engine_names())}.")
         async with self._engine_lock:
             if name not in self._engines:
-                how = self._settings
-                self._engines[name] = await self._executor.call(
-                    lambda: load_engine(name, how.weights, how.runtime, how.device)
-                )
+                how = self._settings.loading(name)
+                try:
+                    self._engines[name] = await self._executor.call(lambda: load_engine(name, **how))
+                except CheckpointError as error:
+                    raise ConflictError(str(error)) from error
             return self._engines[name]
 
     async def prepared(self, engine: Engine, avatar: Avatar) -> Any:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ class Motions:
         self.busy = False
         """Whether an upload is being taken: one at a time, for a template may be large."""
         self._rows: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._gestures: dict[str, tuple[int, Any]] = {}
+        self._reading = asyncio.Lock()
+        """One template at a time is read for a session, since it may be large."""
 
     def path(self, name: str) -> Path:
         """Where a template of this name lies, if there is one.
@@ -44,6 +48,30 @@ class Motions:
         if not _NAME.fullmatch(name):
             raise RequestError(f"'{name[:40]}' is no template's name; use lower-case letters, digits, - and _.")
         return self.folder / f"{name}.npz"
+
+    async def gesture(self, name: str, read: Callable[[Path], Any]) -> Any:
+        """A template as a gesture; ``read`` makes one of its file, once.
+
+        Raises:
+            RequestError: no template may be called so.
+            NotFoundError: there is none of that name.
+            ConflictError: it is damaged, or nothing moves in it.
+        """
+        path = self.path(name)
+        async with self._reading:
+            try:
+                changed_ns = (await asyncio.to_thread(path.stat)).st_mtime_ns
+                known = self._gestures.get(name)
+                if known is None or known[0] != changed_ns:
+                    known = changed_ns, await asyncio.to_thread(read, path)
+            except FileNotFoundError as error:
+                self._gestures.pop(name, None)
+                names = ", ".join(row["name"] for row in await asyncio.to_thread(self.rows)) or "none is stored"
+                raise NotFoundError(f"There is no motion template '{name}'; choose one of: {names}.") from error
+            except MediaError as error:
+                raise ConflictError(str(error)) from error
+            self._gestures[name] = known
+            return known[1]
 
     def rows(self) -> list[dict[str, Any]]:
         """What is told of each template, a damaged one with its fault. Reads files: not for the event loop."""

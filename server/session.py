@@ -15,11 +15,12 @@ from aiortc.sdp import SessionDescription
 from numpy.typing import NDArray
 
 from models.avatar import Avatar
-from models.engine import Engine, Watching
+from models.engine import Engine, Gesturing, Watching
+from models.errors import VisavisError
 from models.talker import Talker
 from models.timebase import FRAME_MS
 from server.config import Settings
-from server.errors import ConflictError, RequestError
+from server.errors import ConflictError, NotFoundError, RequestError
 from server.executor import Executor
 from server.media import rtc
 from server.media.clock import MediaClock
@@ -126,6 +127,7 @@ class Session:
             "frames_dropped": self._frames_dropped,
             "sound": self._ingress.stats() if self._ingress else None,
             "webcam": self._describe_webcam(),
+            "gestures": list(self._engine.gestures) if isinstance(self._engine, Gesturing) else [],
             "recording": self._recorder.describe() if self._recorder else None,
         }
 
@@ -140,8 +142,39 @@ class Session:
             raise ConflictError(
                 "No camera moves this session; offer a video track, with an engine that follows faces (liveportrait)."
             )
-        await self._executor.call(lambda: engine.neutral(self._talker.state))
+        try:
+            await self._executor.call(lambda: engine.neutral(self._talker.state))
+        except VisavisError as error:
+            raise ConflictError(str(error)) from error
         return self._describe_webcam() or {}
+
+    def gesturing(self) -> Gesturing:
+        """The engine, as one that knows gestures.
+
+        Raises:
+            ConflictError: it knows none.
+        """
+        if not isinstance(self._engine, Gesturing):
+            raise ConflictError(
+                f"Engine '{self.engine_name}' draws no gestures; open the session with one that moves the whole head "
+                "(liveportrait)."
+            )
+        return self._engine
+
+    async def gesture(self, gesture: Any) -> float:
+        """Begin a gesture, in place of the one that runs; returns its seconds.
+
+        ``gesture``: a name, or what the engine's ``gesture_of`` gave.
+
+        Raises:
+            ConflictError: the engine knows no gestures.
+            NotFoundError: no gesture has that name.
+        """
+        engine = self.gesturing()
+        if isinstance(gesture, str) and gesture not in engine.gestures:
+            known = ", ".join(engine.gestures)
+            raise NotFoundError(f"There is no gesture '{gesture[:40]}'; choose one of: {known}.")
+        return await self._executor.call(lambda: engine.gesture(self._talker.state, gesture))
 
     def _describe_webcam(self) -> dict[str, Any] | None:
         if self._webcam is None or not isinstance(self._engine, Watching):

@@ -2,6 +2,7 @@
 
 import { ApiError, endSession, getJson } from "./api.js";
 import { Link } from "./link.js";
+import { Live } from "./live.js";
 import { Meters } from "./meters.js";
 import * as own from "./own.js";
 import { Peer } from "./peer.js";
@@ -18,13 +19,14 @@ const STALLED_POLLS = 2;
 const face = byId("face");
 const sources = new Sources();
 const link = new Link(openPeer);
+const live = new Live(() => link.peer?.sessionId, guarded);
 let avatar = null;
 let config = null;
 let meters = new Meters();
 let silentPolls = 0;
 
 /** For tests and the console. */
-const shown = { state: "idle", message: "", source: "silence", avatar: null, sessionId: null, stats: null };
+const shown = { state: "idle", message: "", source: "silence", avatar: null, sessionId: null, stats: null, webcam: null };
 window.visavis = shown;
 
 // --- what the server offers ------------------------------------------------------------------------
@@ -48,7 +50,7 @@ async function loadConfig() {
   const first = config === null;
   config = await getJson("/config");
   if (first) {
-    view.showEngines(config.engines ?? []);
+    view.showEngines(config.engines ?? [], config.missing_engines ?? {});
   }
 }
 
@@ -80,9 +82,14 @@ async function openPeer(signal) {
     choice.engine = byId("engine").value;
   }
   const sent = sources.track;
-  const peer = await Peer.open({ track: sent, iceServers: config.ice_servers, ...choice, onStream: show, signal });
+  const camera = live.camera.track;
+  const iceServers = config.ice_servers;
+  const peer = await Peer.open({ track: sent, camera, iceServers, ...choice, onStream: show, signal });
   if (sources.track !== sent) {
     await peer.replaceTrack(sources.track);
+  }
+  if (live.camera.track !== camera) {
+    await peer.replaceCamera(live.camera.track);
   }
   return peer;
 }
@@ -125,8 +132,15 @@ link.addEventListener("change", ({ detail }) => {
   }
   if (detail.state === "idle" || detail.state === "failed") {
     sources.kind !== "silence" && sources.silence();
+    tellLive(null);
   }
 });
+
+/** Shows what the server tells of the session's camera and gestures. */
+function tellLive(told) {
+  shown.webcam = told?.webcam ?? null;
+  live.update(told);
+}
 
 async function poll() {
   const { peer } = link;
@@ -153,6 +167,9 @@ async function poll() {
   }
   shown.stats = figures;
   view.showFigures(figures);
+  if (server) {
+    tellLive(server);
+  }
 }
 
 async function pollForever() {
@@ -165,9 +182,9 @@ async function pollForever() {
 
 // --- the controls ----------------------------------------------------------------------------------
 
-/** Runs a control's action and says in words what went wrong. */
-function on(id, event, action) {
-  byId(id).addEventListener(event, async (...details) => {
+/** Makes a listener that runs a control's action and says in words what went wrong. */
+function guarded(action) {
+  return async (...details) => {
     view.showNotice("");
     try {
       await action(...details);
@@ -177,7 +194,11 @@ function on(id, event, action) {
       shown.message = message;
       view.showNotice(message);
     }
-  });
+  };
+}
+
+function on(id, event, action) {
+  byId(id).addEventListener(event, guarded(action));
 }
 
 /** Connects where needed, then lets `begin` start the sound, so that its first word is heard. */
@@ -274,6 +295,9 @@ sources.addEventListener("change", () => {
   link.peer?.replaceTrack(sources.track);
 });
 sources.addEventListener("lost", ({ detail }) => view.showNotice(detail));
+
+live.camera.addEventListener("change", () => link.peer?.replaceCamera(live.camera.track));
+live.camera.addEventListener("lost", ({ detail }) => view.showNotice(detail));
 
 // A page that goes away frees its place at once, not when the server notices.
 window.addEventListener("pagehide", () => link.peer && endSession(link.peer.sessionId));

@@ -41,6 +41,7 @@ function connected(pc, signal) {
 export class Peer {
   #pc;
   #sender;
+  #cameraSender;
   #end;
   #closed = false;
 
@@ -51,10 +52,11 @@ export class Peer {
 
   /**
    * Offers `track` and resolves when sound and picture flow.
+   * `camera` is a track or null: there is room for one in any case, so that it can be turned on without a new offer.
    * `onStream` gets the avatar's stream; `signal` gives up at any moment.
    */
-  static async open({ track, iceServers, avatar, engine, onStream, signal }) {
-    const peer = new Peer(iceServers, track, onStream);
+  static async open({ track, camera, iceServers, avatar, engine, onStream, signal }) {
+    const peer = new Peer(iceServers, track, camera, onStream);
     try {
       await peer.#negotiate({ avatar, engine }, signal);
       await connected(peer.#pc, signal);
@@ -66,10 +68,10 @@ export class Peer {
     return peer;
   }
 
-  constructor(iceServers, track, onStream) {
+  constructor(iceServers, track, camera, onStream) {
     this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#sender = this.#pc.addTransceiver(track, { direction: "sendrecv" }).sender;
-    this.#pc.addTransceiver("video", { direction: "recvonly" });
+    this.#cameraSender = this.#pc.addTransceiver(camera ?? "video", { direction: "sendrecv" }).sender;
     const stream = new MediaStream();
     this.#pc.addEventListener("track", (event) => {
       // The server's own stream keeps sound and picture in one sync group.
@@ -116,6 +118,11 @@ export class Peer {
 
   replaceTrack(track) {
     return this.#sender.replaceTrack(track);
+  }
+
+  /** Sends another camera, or with null none. */
+  replaceCamera(track) {
+    return this.#cameraSender.replaceTrack(track);
   }
 
   getStats() {

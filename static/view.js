@@ -19,7 +19,7 @@ const PART_WORDS = {
 
 export const byId = (id) => document.getElementById(id);
 
-function setText(element, text) {
+export function setText(element, text) {
   // Writing the same text again would make a screen reader say it again.
   if (element.textContent !== text) {
     element.textContent = text;
@@ -168,10 +168,18 @@ export function showAvatar(avatar) {
   setText(byId("licence"), avatar.licence ? `${avatar.title}: ${avatar.licence}` : "");
 }
 
-export function showEngines(engines) {
+/** Offers the engines that are ready; `missing` holds a sentence for each of the others. */
+export function showEngines(engines, missing = {}) {
+  const absent = Object.keys(missing).map((name) => {
+    const option = new Option(`${name} (weights missing)`, name);
+    option.disabled = true;
+    return option;
+  });
   // The empty choice leaves it to the server, whose default the page does not know.
-  byId("engine").replaceChildren(new Option("the server's choice", ""), ...engines.map((name) => new Option(name, name)));
-  byId("engine-box").hidden = engines.length < 2;
+  const choices = engines.map((name) => new Option(name, name));
+  byId("engine").replaceChildren(new Option("the server's choice", ""), ...choices, ...absent);
+  byId("engine-box").hidden = choices.length + absent.length < 2;
+  setText(byId("engine-missing"), Object.values(missing).join(" "));
 }
 
 /** Offers to add faces, where the server takes them. */

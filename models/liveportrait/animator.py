@@ -1,4 +1,4 @@
-"""W and G as a live engine runs them: folded, in half precision where the processor has it, as one call."""
+"""W and G as a live engine runs them: folded, in half precision where the device has it, as the runtime runs it."""
 
 from typing import cast
 
@@ -13,39 +13,43 @@ from models.liveportrait.generator import SpadeGenerator
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.pixels import Picture
 from models.liveportrait.weights import Networks
-from models.runtime import scripted
 from models.runtime.precision import preferred_dtype
+from models.runtime.runtime import Runtime, choose
 
 
 class Animator:
     """Draws pictures of a face whose keypoints move. Holds weights only: calls may mix sources and sessions.
 
     Threads are the caller's affair (``torch.set_num_threads``). Keypoints and coordinates stay float32; what
-    bfloat16 costs elsewhere is said by ``visavis bench liveportrait``.
+    half precision costs elsewhere is said by ``visavis bench liveportrait``.
     """
 
     def __init__(
-        self, networks: Networks, dtype: torch.dtype | None = None, side: int = 64, as_one_call: bool = True
+        self,
+        networks: Networks,
+        dtype: torch.dtype | None = None,
+        side: int = 64,
+        runtime: Runtime | None = None,
     ) -> None:
-        """Fold, convert and trace.
+        """Fold, convert, move to the device, and make one call of it.
 
         Args:
             networks: plain ones; they stay as they are.
-            dtype: None takes bfloat16 where the processor multiplies it, else float32.
-            side: of the feature volumes to come; 64 as published. The trace holds for this one.
-            as_one_call: False leaves the trace out, and with it four pictures' time before the first.
+            dtype: None takes float16 on a GPU, as published, and on a CPU bfloat16 where it multiplies that, else
+                float32.
+            side: of the feature volumes to come; 64 as published. The call holds for this one.
+            runtime: None is scripted on the CPU. All but ``eager`` take some pictures' time before the first.
         """
-        self.dtype = dtype or preferred_dtype()
+        self.runtime = runtime or choose("scripted", "cpu")
+        on_gpu = self.runtime.device.type == "cuda"
+        self.dtype = dtype or (torch.float16 if on_gpu else preferred_dtype())
         folded = fold(networks)
         shape = (networks.appearance.depth, side, side)
         channels = networks.warping.dense_motion_network.compress.in_channels
         drawing = _Drawing(FastWarping(folded.warping, self.dtype, shape), folded.generator, self.dtype)
         drawing.eval().requires_grad_(False)
-        self._draw: scripted.Call = drawing
-        if as_one_call:
-            self._draw = scripted.as_one_call(drawing, *_example(channels, shape))
+        self._draw = self.runtime.call(drawing, *_example(channels, shape))
 
-    @torch.inference_mode()
     def animate(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Picture:
         """Draw one picture a driving pose.
 
@@ -57,9 +61,14 @@ class Animator:
         Returns:
             RGB (n, 8 h, 8 w, 3); 512 x 512 as published.
         """
+        return cast(NDArray[np.uint8], self.draw(features, kp_source, kp_driving).cpu().numpy())
+
+    @torch.inference_mode()
+    def draw(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """As ``animate``; the pictures stay on the device, until the next call at least."""
         n = len(kp_driving)
-        drawn = self._draw(features.expand(n, -1, -1, -1, -1), kp_source.expand(n, -1, -1), kp_driving)
-        return cast(NDArray[np.uint8], drawn.numpy())
+        inputs = features.expand(n, -1, -1, -1, -1), kp_source.expand(n, -1, -1), kp_driving
+        return self._draw(*(tensor.to(self.runtime.device) for tensor in inputs))
 
 
 class _Drawing(nn.Module):

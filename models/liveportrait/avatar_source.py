@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.avatar import Avatar
-from models.liveportrait.crop import Square, cut
+from models.liveportrait.crop import NETWORK_PX, Square, cut
 from models.liveportrait.pipeline import Pipeline, Source
 
 _SCALE = 1.6
@@ -19,8 +19,11 @@ def avatar_square(avatar: Avatar) -> Square:
     return Square(center, size, 0.0)
 
 
-def avatar_source(pipeline: Pipeline, avatar: Avatar) -> Source:
-    """F and M on the avatar's face, once, unless the pipeline's cache holds them."""
+def avatar_source(pipeline: Pipeline, avatar: Avatar, face_px: int = NETWORK_PX) -> Source:
+    """F and M on the avatar's face, once, unless the pipeline's cache holds them.
+
+    ``face_px``: side of the crop they see; G draws twice that.
+    """
     picture = avatar.frame_rgb(0)
-    crop = cut(picture, avatar_square(avatar), turn=False)
+    crop = cut(picture, avatar_square(avatar), turn=False, side_px=2 * face_px)
     return pipeline.source_of_crop(crop.network_input(), None, (picture, crop))

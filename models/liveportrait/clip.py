@@ -14,11 +14,12 @@ import torch
 
 from models.errors import MediaError
 from models.liveportrait.crop import NETWORK_PX
+from models.liveportrait.files import find
 from models.liveportrait.keypoints import Head
 from models.liveportrait.motion_extractor import MotionExtractor
 from models.liveportrait.pixels import Picture, to_input
 from models.liveportrait.template import MAX_FRAMES, MotionTemplate
-from models.liveportrait.weights import MOTION, find, load_motion_extractor
+from models.liveportrait.weights import MOTION, load_motion_extractor
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, the last two not included."""

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from models.liveportrait.landmarks import Points, axis_points
@@ -108,14 +109,24 @@ def warp(picture: Picture, matrix: Matrix, size: tuple[int, int]) -> Picture:
     Bilinear, in float32: OpenCV 4 takes positions to the 32nd of a pixel only, which shows as three steps of 255.
     """
     height, width = picture.shape[:2]
-    # From the result's coordinates in -1 ... 1 to the picture's.
-    theta = _normalising(width, height) @ np.linalg.inv(matrix.astype(np.float64)) @ np.linalg.inv(_normalising(*size))
-    grid = functional.affine_grid(
-        torch.from_numpy(theta[None, :2].astype(np.float32)), [1, 3, size[1], size[0]], align_corners=True
-    )
-    planes = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
-    moved = functional.grid_sample(planes, grid, align_corners=True)[0]
-    return np.ascontiguousarray(moved.round().to(torch.uint8).permute(1, 2, 0).numpy())
+    moved = sampled(torch.from_numpy(np.ascontiguousarray(picture)), sampling_grid(matrix, (width, height), size))
+    return np.ascontiguousarray(moved.permute(1, 2, 0).numpy())
+
+
+def sampling_grid(matrix: Matrix, picture: tuple[int, int], result: tuple[int, int]) -> Tensor:
+    """Where in a picture each pixel of the result comes from, (1, height, width, 2) in -1 ... 1; see ``warp``.
+
+    ``picture`` and ``result`` are (width, height).
+    """
+    theta = _normalising(*picture) @ np.linalg.inv(matrix.astype(np.float64)) @ np.linalg.inv(_normalising(*result))
+    shape = [1, 3, result[1], result[0]]
+    return functional.affine_grid(torch.from_numpy(theta[None, :2].astype(np.float32)), shape, align_corners=True)
+
+
+def sampled(picture: Tensor, grid: Tensor) -> Tensor:
+    """A picture (h, w, 3) of bytes read at a grid on the same device: (3, height, width) of bytes."""
+    moved = functional.grid_sample(picture.permute(2, 0, 1)[None].float(), grid, align_corners=True)[0]
+    return moved.round().to(torch.uint8)
 
 
 def _normalising(width: int, height: int) -> NDArray[np.float64]:
@@ -132,7 +143,7 @@ class FaceCrop:
     """A face cut out of a picture."""
 
     picture: Picture
-    """(512, 512, 3) RGB."""
+    """(side, side, 3) RGB; 512 as published."""
     to_crop: Matrix
     """(3, 3), from the picture's pixels to the crop's."""
 
@@ -142,8 +153,9 @@ class FaceCrop:
         return np.linalg.inv(self.to_crop.astype(np.float64)).astype(np.float32)
 
     def network_input(self) -> Picture:
-        """(256, 256, 3): what F and M see of a source."""
-        return np.asarray(cv2.resize(self.picture, (NETWORK_PX, NETWORK_PX), interpolation=cv2.INTER_AREA), np.uint8)
+        """(side / 2, side / 2, 3): what F and M see of a source, half the size that G draws."""
+        side_px = len(self.picture) // 2
+        return np.asarray(cv2.resize(self.picture, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def cut(picture: Picture, square: Square, turn: bool = True, side_px: int = CROP_PX) -> FaceCrop:

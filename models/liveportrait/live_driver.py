@@ -1,9 +1,10 @@
 """A face seen by a camera, as motion of the frames to be drawn. Time is the index of the frame drawn, 25 a second.
 
-What is seen is taken relative to a neutral face: the first one, or the next after ``neutral``. It is smoothed by the
-one-euro filter (Casiez, Roussel and Vogel, CHI 2012), and no number changes by more than a bound from one frame to
-the next, so that a wrong look, a hand or a face that comes back never makes the head jump. Without a face the last
-motion is held for 0.5 s, then given up with a time constant of 0.6 s.
+What is seen is taken relative to a neutral face: the first one, or the next after ``neutral``; or to the portrait's own
+head, which makes the motion absolute. It is smoothed by the one-euro filter (Casiez, Roussel and Vogel, CHI 2012), and
+no number changes by more than a bound from one frame to the next, so that a wrong look, a hand or a face that comes
+back never makes the head jump. Without a face the last motion is held for 0.5 s, then given up with a time constant of
+0.6 s.
 """
 
 from dataclasses import dataclass
@@ -31,9 +32,12 @@ _SHARE_STEP = 0.08
 ANGLE_STEP_DEG, T_STEP, LOG_SCALE_STEP, EXP_STEP = 4.0, 0.02, 0.02, 0.012
 """Largest changes a frame: 100 degrees a second; a jaw opens in five frames."""
 _MAX_ANGLE_DEG = 35.0
-_FIELDS = (3, 3, 1, 3 * KEYPOINTS)
-_STEPS = np.repeat((ANGLE_STEP_DEG, T_STEP, LOG_SCALE_STEP, EXP_STEP), _FIELDS)
-_UNITS = np.repeat((1.0, 0.01, 0.01, 0.003), _FIELDS)
+MIN_CUTOFF_HZ, BETA = 1.5, 0.15
+"""Of the one-euro filter: the cut-off at rest, and its rise with speed, Hz for a unit a second."""
+FIELDS = (3, 3, 1, 3 * KEYPOINTS)
+"""Numbers of angles, translation, scale and expression."""
+STEPS = np.repeat((ANGLE_STEP_DEG, T_STEP, LOG_SCALE_STEP, EXP_STEP), FIELDS)
+_UNITS = np.repeat((1.0, 0.01, 0.01, 0.003), FIELDS)
 """Comparable amounts of each number, so that one filter serves all."""
 
 
@@ -56,7 +60,7 @@ class OneEuro:
     """The one-euro filter on a vector: smooth when slow, quick when fast; the cut-off follows the speed."""
 
     def __init__(
-        self, units: Array, min_cutoff_hz: float = 1.5, beta: float = 0.15, speed_cutoff_hz: float = 1.0
+        self, units: Array, min_cutoff_hz: float = MIN_CUTOFF_HZ, beta: float = BETA, speed_cutoff_hz: float = 1.0
     ) -> None:
         """``units``: an amount of each number that counts alike; speeds are in units a second."""
         self._units, self._min, self._beta, self._speed_cutoff = units, min_cutoff_hz, beta, speed_cutoff_hz
@@ -83,14 +87,15 @@ def _gain(cutoff_hz: "float | Array", dt_s: float) -> "float | Array":
 class LiveDriver:
     """One session's. Pure and clock-free; ``at`` is called with frames that do not go back."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_cutoff_hz: float = MIN_CUTOFF_HZ, beta: float = BETA) -> None:
+        """The one-euro filter's."""
         self._neutral: Head | None = None
         self._wants_neutral = True
-        self._target = np.zeros(sum(_FIELDS))
-        self._value = np.zeros(sum(_FIELDS))
-        self._filter = OneEuro(_UNITS)
-        self._is_fresh = False
-        """Something was seen since the last frame."""
+        self._seen: Head | None = None
+        """Since the last frame."""
+        self._target = np.zeros(sum(FIELDS))
+        self._value = np.zeros(sum(FIELDS))
+        self._filter = OneEuro(_UNITS, min_cutoff_hz, beta)
         self._seen_at: int | None = None
         self._now: int | None = None
         self._share = 0.0
@@ -114,22 +119,26 @@ class LiveDriver:
             return
         if self._wants_neutral or self._neutral is None:
             self._neutral, self._wants_neutral = head, False
-        self._target = _relative(head, self._neutral)
-        self._is_fresh = True
+        self._seen = head
 
-    def at(self, frame: int) -> LivePose:
-        """What to show in ``frame``; a frame asked for again, or an earlier one, shows what was shown last."""
+    def at(self, frame: int, portrait: Head | None = None) -> LivePose:
+        """What to show in ``frame``; a frame asked for again, or an earlier one, shows what was shown last.
+
+        ``portrait``: the head that moves, for motion that is absolute; None takes the motion since the neutral face.
+        """
         passed = 0 if self._now is None else max(0, frame - self._now)
         self._now = frame if self._now is None else max(frame, self._now)
-        if self._is_fresh:
-            self._seen_at, self._is_fresh = self._now, False
+        neutral = self._neutral if portrait is None else portrait
+        if self._seen is not None and neutral is not None:
+            self._target = _relative(self._seen, neutral)
+            self._seen_at, self._seen = self._now, None
         if passed:
             filtered = self._filter.step(self._target, passed / FRAMES_PER_SECOND)
-            most = _STEPS * passed
+            most = STEPS * passed
             self._value = self._value + np.clip(filtered - self._value, -most, most)
             change = self._wanted_share(self._now) - self._share
             self._share += float(np.clip(change, -_SHARE_STEP * passed, _SHARE_STEP * passed))
-        angles, t, log_scale, expression = np.split(self._value, np.cumsum(_FIELDS)[:-1])
+        angles, t, log_scale, expression = np.split(self._value, np.cumsum(FIELDS)[:-1])
         return LivePose(angles, t, float(np.exp(log_scale[0])), expression.reshape(KEYPOINTS, 3), self._share)
 
     def _wanted_share(self, frame: int) -> float:

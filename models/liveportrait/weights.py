@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from models.errors import CheckpointError
 from models.liveportrait.appearance import AppearanceExtractor
+from models.liveportrait.files import FILES, find
 from models.liveportrait.generator import SpadeGenerator
 from models.liveportrait.keypoints import Head
 from models.liveportrait.motion_extractor import MotionExtractor
@@ -27,16 +28,7 @@ from models.liveportrait.warping import WarpingModule
 
 State = dict[str, Tensor]
 
-FILES = (
-    "appearance_feature_extractor",
-    "motion_extractor",
-    "warping_module",
-    "spade_generator",
-    "stitching_retargeting_module",
-)
 MOTION = FILES[1]
-_FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
-_SUFFIXES = (".safetensors", ".pth")
 _RETARGETING = {"retarget_shoulder": "stitching", "retarget_mouth": "lips", "retarget_eye": "eyes"}
 _FIRST_CHANNELS, _STEM_CHANNELS = 64, 96
 _DDP_PREFIX = "module."
@@ -165,22 +157,6 @@ def retargeting_state(file: Mapping[str, Any]) -> State:
             part = {key.removeprefix(flat): value for key, value in file.items() if key.startswith(flat)}
         state |= {f"{name}.{key.replace(_DDP_PREFIX, '')}": value for key, value in part.items()}
     return state
-
-
-def find(folder: Path, stem: str) -> Path:
-    """Where in a folder one of ``FILES`` lies.
-
-    Raises:
-        CheckpointError: nowhere.
-    """
-    for place in _FOLDERS:
-        for suffix in _SUFFIXES:
-            path = folder / place / f"{stem}{suffix}"
-            if path.is_file():
-                return path
-    raise CheckpointError(
-        f"{folder} holds no {stem}.safetensors or .pth; fetch the five files of KwaiVGI/LivePortrait into it."
-    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class Cluster:
 
     def _start(self, job: Job, folder: JobFolder, index: int) -> Any:
         frames = min(job.chunk_frames, job.frames - index * job.chunk_frames)
-        engine = (job.engine, self._settings.engine.weights, self._settings.engine.threads or 1)
+        how = self._settings.engine
+        engine = (job.engine, how.weights_of(job.engine), how.threads or 1)
         return self._task.remote(engine, str(folder.path), index * job.chunk_frames, frames, job.chunk_frames)
 
     def _result(self, task: Any) -> bytes:

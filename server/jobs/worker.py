@@ -212,8 +212,7 @@ class Worker:
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:
-            how = self._settings.engine
-            self._engines[name] = load_engine(name, how.weights, how.runtime, how.device)
+            self._engines[name] = load_engine(name, **self._settings.engine.loading(name))
             use_threads(self._settings.engine.threads or 1)
         return self._engines[name]
 

@@ -1,7 +1,6 @@
 """A camera's pictures over loopback: the latest wins, and the session says what becomes of the face."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,12 @@ import aiohttp
 import av
 import cv2
 import numpy as np
-import pytest
-import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from aiortc import MediaStreamTrack
 
 from models.avatar import load_avatar
-from server.app import create_app
-from server.config import Settings
 from server.media.webcam import LatestSlot, Webcam
-from tests.fakes.hearing import LoudnessEar
 from tests.integration.test_server import Peer, get, wait_for_no_session
-from tests.unit.liveportrait.networks import write_published
 
 ADA = Path(__file__).parents[2] / "models" / "assets" / "avatars" / "ada"
 
@@ -75,21 +68,6 @@ async def test_a_slow_look_skips_pictures_and_survives_a_bad_one() -> None:
     assert stats["replaced"] > 0
     assert stats["shown"] + stats["replaced"] < stats["received"]
     assert fault is None, "mended by the next picture"
-
-
-@pytest_asyncio.fixture
-async def portraits(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TestServer]:
-    """A server with small LivePortrait networks."""
-    monkeypatch.setattr("models.liveportrait.engine._ear", lambda path: LoudnessEar())
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    chosen = {"name": "liveportrait", "weights": write_published(tmp_path / "weights"), "max_batch": 1}
-    engine = settings.engine.model_copy(update=chosen)
-    server = TestServer(create_app(settings.model_copy(update={"engine": engine})))
-    await server.start_server()
-    try:
-        yield server
-    finally:
-        await server.close()
 
 
 async def until_face(server: TestServer, peer: Peer, *states: str) -> dict[str, Any]:

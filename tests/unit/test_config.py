@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.liveportrait.live_settings import LiveSettings
 from server.config import SettingsError, load_settings, parse_override
 from server.turn import ice_servers
 
@@ -40,3 +41,19 @@ def test_turn_credentials_expire() -> None:
     assert stun == {"urls": ["stun:example.org"]}
     assert turn["username"] == "4600:visavis"
     assert turn["credential"] == "q0ttSvbrMDXo/zBTbaoAbwDxh/M="
+
+
+def test_weights_belong_to_the_default_engine_and_options_to_theirs(tmp_path: Path) -> None:
+    chosen = {"name": "liveportrait", "weights": tmp_path, "liveportrait": {"region": "lip", "multiplier": 0.5}}
+    engine = load_settings(overrides={"engine": chosen}).engine
+    assert engine.weights_of("liveportrait") == tmp_path
+    assert engine.weights_of("wav2lip") is None
+    live = LiveSettings(**engine.loading("liveportrait")["options"]["live"])
+    assert live == LiveSettings(region="lip", multiplier=0.5)
+    assert engine.loading("wav2lip")["options"] == {}
+
+
+def test_the_defaults_of_a_live_portrait_are_the_engine_s_own() -> None:
+    assert LiveSettings(**load_settings().engine.liveportrait.model_dump()) == LiveSettings()
+    with pytest.raises(SettingsError, match=r"engine\.liveportrait\.region"):
+        load_settings(overrides=parse_override("engine.liveportrait.region=nose"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.liveportrait.weights import FILES, Architecture, Networks
+from models.liveportrait.files import FILES
+from models.liveportrait.weights import Architecture, Networks
 from tests.parity.fill import fill, unit
 
 SMALL = Architecture(width=1 / 16, depth=4)

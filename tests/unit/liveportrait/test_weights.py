@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import CheckpointError
+from models.liveportrait.files import FILES
 from models.liveportrait.source_cache import SourceCache
-from models.liveportrait.weights import FILES, Architecture, Networks, load_networks
+from models.liveportrait.weights import Architecture, Networks, load_networks
 from tests.unit.liveportrait.networks import SMALL, faces, small_networks, write_published
 
 PUBLISHED_NAMES = {"stitching": "retarget_shoulder", "lips": "retarget_mouth", "eyes": "retarget_eye"}

@@ -1,0 +1,54 @@
+"""Where LivePortrait's weights lie. Files are looked for, not read; PyTorch is not needed for it."""
+
+from pathlib import Path
+
+from models.errors import CheckpointError
+from models.store import located
+
+FILES = (
+    "appearance_feature_extractor",
+    "motion_extractor",
+    "warping_module",
+    "spade_generator",
+    "stitching_retargeting_module",
+)
+_CHECKPOINT = "liveportrait"
+_FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
+_SUFFIXES = (".safetensors", ".pth")
+_COMMAND = f"visavis models pull {_CHECKPOINT} --accept-licence"
+
+
+def weights_folder(weights: Path | None) -> Path:
+    """A folder that holds all five files; None takes the pulled ones.
+
+    Raises:
+        CheckpointError: one is missing; the message names the command that fetches them.
+    """
+    folder = weights or located(Path(_CHECKPOINT))
+    assert folder is not None
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"LivePortrait's weights are a folder of five files, and {folder} is none; fetch them with: {_COMMAND}"
+        )
+    try:
+        for stem in FILES:
+            find(folder, stem)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} This does: {_COMMAND}") from error
+    return folder
+
+
+def find(folder: Path, stem: str) -> Path:
+    """Where in a folder one of ``FILES`` lies.
+
+    Raises:
+        CheckpointError: nowhere.
+    """
+    for place in _FOLDERS:
+        for suffix in _SUFFIXES:
+            path = folder / place / f"{stem}{suffix}"
+            if path.is_file():
+                return path
+    raise CheckpointError(
+        f"{folder} holds no {stem}.safetensors or .pth; fetch the five files of KwaiVGI/LivePortrait into it."
+    )
