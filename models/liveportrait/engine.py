@@ -3,10 +3,9 @@
 import copy
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Generator as Steps
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +32,7 @@ from models.liveportrait.source_cache import SourceCache
 from models.liveportrait.template import load_template
 from models.liveportrait.template_gesture import template_gesture
 from models.liveportrait.weights import Networks, load_networks
+from models.motion.ear import load_ear
 from models.motion.expression import expression, limits
 from models.motion.gesture import GESTURES, Gesture, GesturePlayer
 from models.motion.hearing import Hearing, activity, loudness, presence
@@ -253,7 +253,6 @@ def load_engine(
 
 
 def _ear(path: Path) -> Hearing:
-    load_ear: Callable[[Path | None], Hearing] = import_module("models.motion.ear").load_ear
     return load_ear(path if path.is_file() else None)
 
 
