@@ -55,25 +55,12 @@ _LANDMARKS = (
 brow 17 to 21, nose 27 to 30, 31 to 33, eye 36 to 41, lips 48 to 51, 57 to 59, 60 to 62, 66 to 67."""
 _PLACES = (*range(9), *range(17, 22), *range(27, 31), *range(31, 34), *range(36, 42))
 _MOUTH_PLACES = (48, 49, 50, 51, 57, 58, 59, 60, 61, 62, 66, 67)
+_SIDE = (31, 32, 36, 37, 38, 39, 40, 41, 48, 49, 50, 58, 59, 60, 61, 67)
+_OTHER_SIDE = (35, 34, 45, 44, 43, 42, 47, 46, 54, 53, 52, 56, 55, 64, 63, 65)
 _MIRRORED = {
     **{place: 16 - place for place in range(8)},
     **{place: 43 - place for place in range(17, 22)},
-    31: 35,
-    32: 34,
-    36: 45,
-    37: 44,
-    38: 43,
-    39: 42,
-    40: 47,
-    41: 46,
-    48: 54,
-    49: 53,
-    50: 52,
-    59: 55,
-    58: 56,
-    60: 64,
-    61: 63,
-    67: 65,
+    **dict(zip(_SIDE, _OTHER_SIDE, strict=True)),
 }
 """Landmark to the one on the face's other side (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013)."""
 _BACK_Z, _CHIN_Y, _HAIRLINE_Y = 0.20, -0.72, 0.98
