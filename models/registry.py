@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from models.engine import Engine
-from models.errors import VisavisError
+from models.errors import CheckpointError, VisavisError
 from models.runtime.names import DeviceName, RuntimeName
 from models.store import located
 
@@ -15,6 +15,13 @@ _LOADERS: dict[str, tuple[str, str]] = {
     "probe": ("models.probe.engine", "load_engine"),
 }
 
+
+_WEIGHTS: dict[str, tuple[Path, bool]] = {
+    "wav2lip": (Path(__file__).parent / "assets" / "wav2lip.safetensors", False),
+    "liveportrait": (Path("liveportrait"), True),
+}
+"""What an engine takes where no weights are named, a file or a pulled checkpoint, and whether it is a folder."""
+_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 MEASURING = frozenset({"probe"})
 """Engines that draw no face; they can be asked for by name but are not offered to visitors."""
@@ -42,3 +49,24 @@ def load_engine(
     module, function = _LOADERS[name]
     loader: Callable[..., Engine] = getattr(import_module(module), function)
     return loader(located(weights), runtime=runtime, device=device)
+
+
+def weights_files(name: str, weights: Path | None = None) -> tuple[Path, ...]:
+    """The files of weights that ``load_engine`` would read; none for an engine that has no network.
+
+    Raises:
+        VisavisError: no engine of that name.
+        CheckpointError: they are missing, or a file where a folder is needed, or the other way round.
+    """
+    if name not in _LOADERS:
+        raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")
+    if name not in _WEIGHTS:
+        return ()
+    usual, is_folder = _WEIGHTS[name]
+    found = located(weights or usual)
+    if found is not None and is_folder and found.is_dir():
+        return tuple(sorted(path for path in found.rglob("*") if path.suffix in _SUFFIXES))
+    if found is not None and not is_folder and found.is_file():
+        return (found,)
+    kind = "a folder" if is_folder else "a file"
+    raise CheckpointError(f"Engine '{name}' takes {kind} of weights, and {weights or usual} is none; name another.")
