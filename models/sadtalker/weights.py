@@ -57,7 +57,7 @@ def files_of(folder: Path, size_px: int, is_full: bool) -> tuple[Path, ...]:
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"SadTalker's weights lack {name}; fetch them with: visavis models pull "
-                f"{'sadtalker' if size_px == min(NETWORK_FILES) else f'sadtalker-{size_px}'} --accept-licence."
+                f"{'sadtalker' if size_px == next(iter(NETWORK_FILES)) else f'sadtalker-{size_px}'} --accept-licence."
             )
     return tuple(folder / name for name in names)
 
