@@ -161,10 +161,8 @@ def test_hearing_a_long_sound_takes_no_more_memory_than_a_short_one() -> None:
         sound = (np.full(640, 0.1, np.float32) for _ in range(frames))
         tracemalloc.start()
         try:
-            blocks = list(speech.mel_blocks(sound, frames))
-            speak(
-                talk, blocks, np.zeros(73, np.float32), np.zeros(frames, np.float32), style=0, noise=gaussian_noise(1)
-            )
+            blocks, blinks = speech.mel_blocks(sound, frames), np.zeros(frames, np.float32)
+            speak(talk, blocks, np.zeros(73, np.float32), blinks, style=0, noise=gaussian_noise(1))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
