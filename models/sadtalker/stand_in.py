@@ -17,8 +17,7 @@ from models.sadtalker.spade import SpectralConv2d
 from models.sadtalker.weights import MAPPING_FILES, MAPPING_KEY, NETWORK_FILES, PREFIXES
 
 _SIDE_PX = 128
-_MOMENTUM = 0.5
-"""One picture tells norms half of what they are to know: enough, and no channel that was silent is blown up."""
+_PATCHES = 12
 _CONTRAST = 1.5
 """Standard deviation of the picture's logits: about a photo's."""
 
@@ -42,16 +41,24 @@ def lively_renderer(width: float, seed: int) -> Renderer:
             if isinstance(module, SpectralConv2d):
                 module.update_vectors()
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = _MOMENTUM
-        renderer(torch.rand(1, 3, _SIDE_PX, _SIDE_PX), _points(), _points())
+                module.momentum = 1.0  # its statistics become those of the picture
+        renderer(_picture(), _points(), _points())
         renderer.eval()
-        drawn = renderer(torch.rand(1, 3, _SIDE_PX, _SIDE_PX), _points(), _points())
-        logits = torch.logit(drawn.picture)
         layer = renderer.decoder.conv_img
-        layer.weight *= _CONTRAST / logits.std()
+        logits: list[torch.Tensor] = []  # seen before the sigmoid: in black and white it leaves nothing of them
+        watch = layer.register_forward_hook(lambda _layer, _inputs, output: logits.append(output))
+        renderer(_picture(), _points(), _points())
+        watch.remove()
+        layer.weight *= _CONTRAST / logits[0].std()
         assert layer.bias is not None
         layer.bias.zero_()
     return renderer.requires_grad_(False)
+
+
+def _picture() -> torch.Tensor:
+    """As smooth as a photo; noise would have the layers after it expect more contrast than a face gives."""
+    coarse = torch.rand(1, 3, _PATCHES, _PATCHES)
+    return nn.functional.interpolate(coarse, size=(_SIDE_PX, _SIDE_PX), mode="bilinear", align_corners=False)
 
 
 def _points() -> torch.Tensor:
