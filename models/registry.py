@@ -69,4 +69,6 @@ def weights_files(name: str, weights: Path | None = None) -> tuple[Path, ...]:
     if found is not None and not is_folder and found.is_file():
         return (found,)
     kind = "a folder" if is_folder else "a file"
-    raise CheckpointError(f"Engine '{name}' takes {kind} of weights, and {weights or usual} is none; name another.")
+    raise CheckpointError(
+        f"Engine '{name}' takes {kind} of weights, and {(weights or usual).name} is none; name another."
+    )

@@ -9,7 +9,7 @@ import torch
 
 from models.checkpoints import CHECKPOINTS, Checkpoint
 from models.errors import CheckpointError
-from models.registry import load_engine
+from models.registry import load_engine, weights_files
 from models.store import RECORDS, Store, located, sha256_of
 from tests.unit.wav2lip.checkpoints import DISCRIMINATOR, light
 
@@ -127,3 +127,15 @@ def test_the_table_is_sound() -> None:
         for file in checkpoint.files:
             assert file.sha256 is None or (len(file.sha256) == 64 and int(file.sha256, 16))
             assert all(source.repo.count("/") == 1 for source in file.sources)
+
+
+def test_an_engines_weights_are_files_of_its_kind(tmp_path: Path) -> None:
+    (shipped,) = weights_files("wav2lip")
+    assert shipped.stat().st_size > 1_000_000
+    assert weights_files("probe") == ()
+    for name in ("b.pth", "a.safetensors", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in weights_files("liveportrait", tmp_path)] == ["a.safetensors", "b.pth"]
+    for engine, weights, kind in (("liveportrait", shipped, "a folder"), ("wav2lip", tmp_path, "a file")):
+        with pytest.raises(CheckpointError, match=f"takes {kind} of weights, and {weights.name} is none"):
+            weights_files(engine, weights)

@@ -203,7 +203,18 @@ def test_the_fast_renderer_draws_what_the_plain_one_draws() -> None:
 
 def test_the_bench_compares_both_renderers(tmp_path: Path, weights: Path) -> None:
     report = tmp_path / "speed.json"
-    options = ["--weights", str(weights), "--threads", "1", "--rounds", "1", "--json", str(report)]
+    options = [
+        "--weights",
+        str(weights),
+        "--threads",
+        "1",
+        "--rounds",
+        "1",
+        "--size",
+        str(SIDE_PX),
+        "--json",
+        str(report),
+    ]
     assert main(["bench", "sadtalker", *options]) == 0
     figures = json.loads(report.read_text())
     assert {"fps", "ms_per_frame", "eager_fp32_fps", "ratio_to_eager_fp32", "error_mean", "error_max"} <= set(figures)
