@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from models.errors import MediaError, VisavisError
 from server.own_avatars import parse_box
+
+if TYPE_CHECKING:
+    from models.sadtalker.photo_fit import Finder
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 
@@ -26,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="68 lines, x and y in the photo's pixels, in the order of 300-W (default: the eyes that are found, which "
         "tell where the face is, but not its shape)",
+    )
+    fit.add_argument(
+        "--landmark-model",
+        type=Path,
+        metavar="ONNX",
+        help="LivePortrait's landmark.onnx finds the corners of eyes and lips; pip install 'visavis[export]'",
     )
     fit.add_argument("--box", metavar="X0,Y0,X1,Y1", help="which face, forehead to chin, in pixels")
     fit.add_argument(
@@ -46,7 +56,10 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.noise <= 50:
         raise VisavisError(f"--noise takes pixels, more than 0 and up to 50, not {args.noise:g}.")
     model = open_face()
-    landmarks = read_landmarks(args.landmarks) if args.landmarks else None
+    if args.landmarks and args.landmark_model:
+        raise VisavisError("Landmarks are given or found; name --landmarks or --landmark-model, not both.")
+    finder = _finder(args.landmark_model) if args.landmark_model else None
+    landmarks = read_landmarks(args.landmarks) if args.landmarks else finder
     box = parse_box(args.box) if args.box else None
     fitted = fit_photo(model, args.photo, landmarks, box, args.noise)
     if args.preview:
@@ -59,6 +72,18 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{args.photo.name}: turned by {x:.1f}, {y:.1f}, {z:.1f} degrees about x, y, z; {shape}")
     return 0
+
+
+def _finder(path: Path) -> "Finder":
+    from models.liveportrait.landmark_model import LandmarkModel
+    from models.liveportrait.landmarks import to_68
+
+    model = LandmarkModel(path)
+
+    def find(picture: NDArray[np.uint8], near: NDArray[np.float64]) -> NDArray[np.float64]:
+        return to_68(model.find(picture, near.astype(np.float32))).astype(np.float64)
+
+    return find
 
 
 def _encoded(path: Path, picture: NDArray[np.uint8]) -> bytes:

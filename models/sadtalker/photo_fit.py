@@ -1,5 +1,6 @@
 """A face model fitted to the face of a photo, and a sheet to see how well."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import MediaError
-from models.face.detector import Box, FaceDetector
+from models.face.detector import Box, Face, FaceDetector
 from models.face.pictures import Limits, read_photo
 from models.face.track import choose, no_face
 from models.sadtalker.alignment import Alignment, Points, five_points
@@ -22,7 +23,10 @@ _SMALLEST_PX = 32
 _TILE_PX = 448
 _PAPER = (52, 56, 60)
 _GIVEN, _FOUND = (80, 170, 255), (255, 90, 60)
+_EYE_CORNERS = [36, 39, 42, 45]
 Rgb = NDArray[np.uint8]
+Finder = Callable[[Rgb, Points], Points]
+"""A picture (h, w, 3), and about where the landmarks (68, 2) are -> where they are, NaN where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class FittedPhoto:
     aligned: Rgb
     """(224, 224, 3): the photo as ``Alignment`` cuts it."""
     landmarks: Points
-    """(68, 2) that were fitted to, pixels of ``aligned``, y up."""
+    """(68, 2) that were fitted to, pixels of ``aligned``, y up; NaN where not known."""
     fit: Fit
     is_shaped: bool
     """False where only the eyes were known: its shape is the mean's."""
@@ -41,6 +45,8 @@ class FittedPhoto:
 def read_landmarks(path: Path) -> Points:
     """A text file of 68 lines, x and y of each in pixels, y down, in the order of the 300-W annotation.
 
+    ``nan nan`` stands for one that is not known.
+
     Raises:
         MediaError: it is something else.
     """
@@ -48,20 +54,25 @@ def read_landmarks(path: Path) -> Points:
         points = np.loadtxt(path, ndmin=2, delimiter="," if "," in path.read_text(encoding="utf-8") else None)
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise MediaError(f"{path.name} cannot be read as landmarks; give {LANDMARKS} lines of x and y.") from error
-    if points.shape != (LANDMARKS, 2) or not np.isfinite(points).all():
+    if points.shape != (LANDMARKS, 2) or np.isinf(points).any():
         raise MediaError(f"{path.name} holds {len(points)} lines; landmarks are {LANDMARKS} lines of x and y.")
     return np.asarray(points, np.float64)
 
 
 def fit_photo(
-    model: FaceModel, path: Path, landmarks: Points | None = None, box: Box | None = None, noise_px: float = 1.0
+    model: FaceModel,
+    path: Path,
+    landmarks: Points | Finder | None = None,
+    box: Box | None = None,
+    noise_px: float = 1.0,
 ) -> FittedPhoto:
     """Fit a model to a photo's face.
 
     Args:
         model: the open basis.
         path: the photo.
-        landmarks: (68, 2) in the upright photo's pixels, y down; None finds the eyes, and fits pose and size alone.
+        landmarks: (68, 2) in the upright photo's pixels, y down, or what finds them; NaN is not known. None finds
+            the eyes, and fits pose and size alone.
         box: which face, where there are several and no landmarks.
         noise_px: see ``fit_landmarks``.
 
@@ -71,14 +82,21 @@ def fit_photo(
     photo = read_photo(path, Limits())
     if photo is None:
         raise MediaError(f"{path.name} is no picture that can be read; save it as JPEG or PNG.")
-    height, width = photo.rgb.shape[:2]
-    if landmarks is None:
-        face = choose(FaceDetector().find(photo.rgb), box, path.name, photo.scale)
+    rgb = photo.rgb.copy()  # PyTorch takes no picture that cannot be written to
+    height, width = rgb.shape[:2]
+    if landmarks is None or callable(landmarks):
+        face = choose(FaceDetector().find(rgb), box, path.name, photo.scale)
         if face is None:
             raise no_face(path.name)
         placed = landmarks_of(face)
+        given = placed if landmarks is None else landmarks(rgb, placed)
     else:
-        placed = landmarks / photo.scale
+        given = landmarks / photo.scale
+    known = np.asarray(np.isfinite(given).all(axis=1), bool)
+    if not known[_EYE_CORNERS].all():
+        raise MediaError(f"Landmarks {', '.join(map(str, _EYE_CORNERS))}, the corners of the eyes, must be known.")
+    eyes = given[_EYE_CORNERS].reshape(2, 2, 2).mean(axis=1)
+    placed = np.where(known[:, None], given, landmarks_of(Face((0, 0, 0, 0), eyes)))
     if np.ptp(placed, axis=0).min() < _SMALLEST_PX / 2 or not _is_inside(placed, width, height):
         raise MediaError(
             f"The landmarks are no face in {path.name}: they span less than {_SMALLEST_PX // 2} of its pixels, or lie "
@@ -89,8 +107,9 @@ def fit_photo(
     points = alignment.landmarks(placed)
     if landmarks is None:
         points = _mean_landmarks_at(model, five_points(points)[:2])
-    fit = fit_landmarks(model, points, noise_px=noise_px)
-    return FittedPhoto(alignment.picture(photo.rgb.copy()), points, fit, landmarks is not None)
+    fit = fit_landmarks(model, points, np.where(known, 1.0, 0.0), noise_px=noise_px)
+    points[~known] = np.nan
+    return FittedPhoto(alignment.picture(rgb), points, fit, landmarks is not None)
 
 
 def _is_inside(points: Points, width: int, height: int) -> bool:
@@ -120,7 +139,7 @@ def sheet(model: FaceModel, fitted: FittedPhoto) -> Rgb:
     marked, paper = photo.copy(), np.full_like(photo, _PAPER)
     for points, colour in ((fitted.landmarks, _GIVEN), (fitted.fit.landmarks, _FOUND)):
         for x, y in (points * (1, -1) + (0, 2 * CENTRE_PX)) * _TILE_PX / (2 * CENTRE_PX):
-            if abs(x) < 2 * _TILE_PX and abs(y) < 2 * _TILE_PX:
+            if abs(x) < 2 * _TILE_PX and abs(y) < 2 * _TILE_PX:  # and not NaN
                 cv2.circle(marked, (round(x), round(y)), 2, colour, -1, cv2.LINE_AA)
     drawn = (draw_face(model, coefficients, photo), draw_face(model, coefficients, paper))
     return np.hstack((marked, *drawn, draw_face(model, rest, paper)))

@@ -4,15 +4,20 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import CheckpointError, MediaError
+from models.face.detector import FaceDetector
+from models.liveportrait.crop import Square, cut, move_points
 from models.sadtalker.alignment import STANDARD_FIVE, five_points
 from models.sadtalker.coefficients import FaceCoefficients
 from models.sadtalker.face_model import FaceModel, posed, to_camera
 from models.sadtalker.face_picture import DAYLIGHT, draw_face
 from models.sadtalker.landmark_fit import fit_landmarks
 from models.sadtalker.open_face import ASSET, open_face
+from models.sadtalker.portrait import landmarks_of as guessed
 from models.studio import face_basis
 from models.studio.arkit import INDEX
 from server.cli import main
@@ -190,18 +195,57 @@ def test_a_photo_is_fitted_by_command(tmp_path: Path, model: FaceModel, capsys: 
     assert not list(tmp_path.glob(".*"))
 
 
+def landmark_model(path: Path, landmarks: np.ndarray) -> Path:
+    """A model of LivePortrait's kind that sees the same landmarks in every crop, (203, 2) of its side."""
+    answer = numpy_helper.from_array(landmarks.astype(np.float32).reshape(1, -1), "answer")
+    nodes = [helper.make_node("Identity", ["answer"], [f"o{i}"]) for i in range(3)]
+    outputs = [helper.make_tensor_value_info(f"o{i}", TensorProto.FLOAT, None) for i in range(3)]
+    entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 224, 224])
+    graph = helper.make_graph(nodes, "constant", [entry], outputs, [answer])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_landmarks_that_a_model_finds_tell_of_eyes_and_lips(
+    tmp_path: Path, model: FaceModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = write_photo(tmp_path / "p.png", portrait())
+    near = guessed(FaceDetector().find(portrait())[0])
+    crop = cut(portrait().copy(), Square.about(near.astype(np.float32), 1.5, 0.0, -0.1), side_px=224)
+    truth = np.zeros(257, np.float32)
+    truth[80 + INDEX["jawOpen"]] = 0.6
+    seen = landmarks_of(model, truth)
+    eyes = near[[36, 42]]
+    scale = (eyes[1, 0] - eyes[0, 0]) / (seen[42:48, 0].mean() - seen[36:42, 0].mean())
+    seen = (seen - seen[36:48].mean(axis=0)) * (scale, -scale) + eyes.mean(axis=0)
+    wanted = np.full((203, 2), 1e3)
+    wanted[[0, 12, 24, 36, 90, 102, 48, 66]] = seen[[36, 39, 42, 45, 62, 66, 48, 54]]
+    inside = move_points(wanted.astype(np.float32), np.linalg.inv(crop.to_picture)) / 224
+    options = ["--landmark-model", landmark_model(tmp_path / "m.onnx", inside), "--json", tmp_path / "c.json"]
+    assert main(["face", "fit", str(photo), *map(str, options)]) == 0
+    assert "px from its landmarks" in capsys.readouterr().out
+    found = np.array(json.loads((tmp_path / "c.json").read_text()), np.float32)
+    lips = landmarks_of(model, found)
+    assert lips[62, 1] - lips[66, 1] > 5, "the mouth is open"
+    assert main(["face", "fit", str(photo), "--landmark-model", "none.onnx"]) == 2
+    assert main(["face", "fit", str(photo), "--landmark-model", "none.onnx", "--landmarks", "l.txt"]) == 2
+    assert "not both" in capsys.readouterr().err
+
+
 def test_without_landmarks_the_eyes_tell_where_a_face_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = write_photo(tmp_path / "p.png", portrait())
     assert main(["face", "fit", str(photo), "--preview", str(tmp_path / "s.jpg")]) == 0
     assert "the mean's" in capsys.readouterr().out
     (tmp_path / "few.txt").write_text("1 2\n3 4\n")
     (tmp_path / "words.txt").write_text("no numbers")
+    np.savetxt(tmp_path / "unknown.txt", np.full((68, 2), np.nan))
     np.savetxt(tmp_path / "far.txt", np.random.default_rng(1).uniform(9000, 9999, (68, 2)))
     write_photo(tmp_path / "grey.png", np.full((200, 200, 3), 128, np.uint8))
     for arguments, words in (
         (("--landmarks", "few.txt"), "holds 2 lines"),
         (("--landmarks", "words.txt"), "cannot be read as landmarks"),
         (("--landmarks", "far.txt"), "no face in p.png"),
+        (("--landmarks", "unknown.txt"), "corners of the eyes"),
         (("--landmarks", "none.txt"), "cannot be read"),
         (("--noise", "0"), "more than 0"),
         (("--preview", "s.gif"), "must end in"),
