@@ -15,8 +15,10 @@ _LOADERS: dict[str, tuple[str, str]] = {
     "liveportrait": ("models.liveportrait.engine", "load_engine"),
     "probe": ("models.probe.engine", "load_engine"),
 }
-_NEEDS: dict[str, tuple[str, str]] = {"liveportrait": ("models.liveportrait.files", "weights_folder")}
-"""What looks for the weights of engines that come without, and raises CheckpointError where there are none."""
+_FOLDERS: dict[str, tuple[str, str]] = {"liveportrait": ("models.liveportrait.files", "weights_folder")}
+"""What finds the folder of weights of engines that come without, and raises CheckpointError where there is none."""
+_SHIPPED = {"wav2lip": Path(__file__).parent / "assets" / "wav2lip.safetensors"}
+_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 MEASURING = frozenset({"probe"})
 """Engines that draw no face; they can be asked for by name but are not offered to visitors."""
@@ -27,16 +29,35 @@ def engine_names() -> tuple[str, ...]:
     return tuple(_LOADERS)
 
 
+def weights_files(name: str, weights: Path | None = None) -> tuple[Path, ...]:
+    """The files of weights that ``load_engine`` would read; none for an engine that has no network.
+
+    Raises:
+        VisavisError: no engine of that name.
+        CheckpointError: they are missing, or a file where a folder is needed, or the other way round; the message names
+            the command that mends it.
+    """
+    _check(name)
+    found = located(weights)
+    if name in _FOLDERS:
+        module, function = _FOLDERS[name]
+        folder: Path = getattr(import_module(module), function)(found)
+        return tuple(sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES))
+    file = found or _SHIPPED.get(name)
+    if file is None:
+        return ()
+    if not file.is_file():
+        raise CheckpointError(f"Engine '{name}' takes a file of weights, and {file.name} is none; name another.")
+    return (file,)
+
+
 def missing_weights(name: str, weights: Path | None = None) -> str:
     """Why an engine could not be loaded, and the command that mends it; empty where its weights are here.
 
     Files are looked for, not read. ``weights`` as for ``load_engine``.
     """
     try:
-        found = located(weights)
-        if name in _NEEDS:
-            module, function = _NEEDS[name]
-            getattr(import_module(module), function)(found)
+        weights_files(name, weights)
     except CheckpointError as error:
         return str(error)
     return ""
@@ -59,8 +80,12 @@ def load_engine(
         VisavisError: no engine of that name.
         CheckpointError: its weights are missing or damaged.
     """
-    if name not in _LOADERS:
-        raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")
+    _check(name)
     module, function = _LOADERS[name]
     loader: Callable[..., Engine] = getattr(import_module(module), function)
     return loader(located(weights), runtime=runtime, device=device, **(options or {}))
+
+
+def _check(name: str) -> None:
+    if name not in _LOADERS:
+        raise VisavisError(f"There is no engine '{name}'; choose one of: {', '.join(_LOADERS)}.")

@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_sadtalker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--avatar", default="ada", help="whose face is drawn (%(default)s)")
     parser.add_argument("--weights", type=Path, help="folder of weights (default: random, of the published width)")
-    parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (%(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="pixels: 256 | 512 (%(default)s)")
     parser.add_argument("--batch", type=int, default=1, help="frames drawn in one go (%(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="drawings by each in turn (%(default)s)")
@@ -163,6 +163,8 @@ def run_sadtalker(args: argparse.Namespace) -> int:
     from models.sadtalker.stand_in import lively_renderer
     from models.sadtalker.weights import NETWORK_FILES, load_networks
 
+    if args.size not in NETWORK_FILES:
+        raise VisavisError(f"--size takes {' or '.join(map(str, NETWORK_FILES))} pixels, not {args.size}.")
     weights = located(args.weights)
     renderer = (
         lively_renderer(1.0, 1) if weights is None else load_networks(weights / NETWORK_FILES[args.size]).renderer

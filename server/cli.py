@@ -15,6 +15,7 @@ from server import (
     avatar_command,
     bench,
     engine_report,
+    face_command,
     models_command,
     motion_command,
     render,
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     offline.set_defaults(run=_render)
 
     avatar_command.add_arguments(commands.add_parser("avatar", help="faces of your own, from a photo or a clip"))
+    face_command.add_arguments(commands.add_parser("face", help="the open 3D face model, fitted to a photo"))
     motion = commands.add_parser("motion", help="motion templates: from a clip, onto any avatar")
     motion_command.add_arguments(motion)
     worker.add_arguments(commands.add_parser("work", help="render queued jobs; a server starts its own workers"))

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from server.keys import RECORDINGS
+from server.uploads import require_same_origin
 
 
 def routes() -> list[web.RouteDef]:
@@ -27,5 +28,6 @@ async def get_recording(request: web.Request) -> web.Response:
 
 async def delete_recording(request: web.Request) -> web.Response:
     """Remove a recording; jobs that were made of it go on."""
+    require_same_origin(request)
     await request.app[RECORDINGS].remove(request.match_info["id"])
     return web.Response(status=204)

@@ -99,6 +99,17 @@ def weights_folder(weights: Path | None, choices: "Choices") -> Path:
     return found
 
 
+def weights_files(weights: Path | None, choices: "Choices") -> tuple[Path, ...]:
+    """The files that a film is drawn with; ``weights`` as for ``weights_folder``.
+
+    Raises:
+        CheckpointError: one is not there; it says how to fetch it.
+    """
+    from models.sadtalker.weights import files_of
+
+    return files_of(weights_folder(weights, choices), choices.size_px, choices.is_full)
+
+
 def check_speech(path: Path) -> int:
     """Frames a sound needs, the last begun one included.
 

@@ -156,9 +156,8 @@ byId("job-form").addEventListener("submit", async (event) => {
 function form(sound) {
   const parts = new FormData();
   parts.append("sound", sound);
-  const [picture] = byId("job-picture").files;
-  if (picture) {
-    parts.append("picture", picture);
+  if (view.drawsPicture()) {
+    parts.append("picture", byId("job-picture").files[0]);
   } else if (byId("job-avatar").value) {
     parts.append("avatar", byId("job-avatar").value);
   }
@@ -168,16 +167,14 @@ function form(sound) {
   return parts;
 }
 
-byId("job-picture").addEventListener("change", ({ target }) => {
-  byId("job-avatar").disabled = target.files.length > 0;
-});
+byId("job-engine").addEventListener("change", view.showKind);
 
 async function start() {
   load();
   show();
   attendForever();
-  const [list, config] = await Promise.all([getJson("/avatars"), getJson("/config")]);
-  view.showChoices(list, config.engines ?? []);
+  const [list, { engines }] = await Promise.all([getJson("/avatars"), getJson("/jobs/engines")]);
+  view.showChoices(list, engines);
 }
 
 // Another page of this browser may have sent or removed some.

@@ -15,15 +15,45 @@ export function showNotice(message) {
   byId("notice").hidden = !message;
 }
 
-/** The avatars and engines to choose from. */
+/**
+ * The avatars and engines to choose from; an engine that lacks something here can't be chosen, and why is said.
+ * @param {{avatars: {name: string, title: string}[], default: string}} list
+ * @param {{name: string, draws: "avatar" | "picture", missing: ?string}[]} engines
+ */
 export function showChoices({ avatars, default: first }, engines) {
   byId("job-avatar").replaceChildren(
     ...avatars.map(({ name, title }) => new Option(title, name, name === first, name === first)),
   );
   byId("job-engine").replaceChildren(
     new Option("the server's choice", ""),
-    ...engines.map((name) => new Option(name, name)),
+    ...engines.map(({ name, draws, missing }) => {
+      const option = new Option(draws === "picture" ? `${name}, from a picture` : name, name);
+      option.disabled = missing !== null;
+      option.dataset.draws = draws;
+      return option;
+    }),
   );
+  const missing = engines.filter((engine) => engine.missing);
+  setText(byId("job-missing"), missing.map((engine) => engine.missing).join(" "));
+  byId("job-missing").hidden = missing.length === 0;
+  showKind();
+}
+
+/** Whether the engine that is chosen draws a picture of the visitor's. */
+export function drawsPicture() {
+  return byId("job-engine").selectedOptions[0]?.dataset.draws === "picture";
+}
+
+/** Asks for what the chosen engine draws: an avatar or a picture. */
+export function showKind() {
+  const picture = drawsPicture();
+  for (const id of ["job-avatar", "job-avatar-label"]) {
+    byId(id).hidden = picture;
+  }
+  for (const id of ["job-picture", "job-picture-label"]) {
+    byId(id).hidden = !picture;
+  }
+  byId("job-picture").required = picture;
 }
 
 export function showSending(busy) {

@@ -1,6 +1,8 @@
 """An avatar from a user's photo or clip: find the face, frame it, let it idle, write the folder."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -149,18 +151,27 @@ def _of_clip(source: Path, folder: Path, wish: Wish, limits: Limits) -> Avatar:
     _check_size(side * first.scale, source.name)
     framing = Framing.around(centres, side, width, height)
     boxes = framing.boxes(centres, side)
-    shown = [framing.scaled(picture.rgb) for at, picture in enumerate(read_clip(source, limits)) if begin <= at <= end]
     loop = there_and_back(0, end - begin)
-    return _write(folder, [shown[at] for at in loop], boxes[loop], source, wish)
+    pictures = (framing.scaled(picture.rgb) for picture in islice(read_clip(source, limits), begin, end + 1))
+    return _write(folder, _looped(pictures, loop), boxes[loop], source, wish)
+
+
+def _looped(pictures: Iterable[NDArray[np.uint8]], loop: list[int]) -> list[NDArray[np.uint8]]:
+    """The pictures in the loop's order, those that come twice in memory once."""
+    shown = list(pictures)
+    return [shown[at] for at in loop]
 
 
 def _write(folder: Path, frames: list[NDArray[np.uint8]], boxes: NDArray[np.int32], source: Path, wish: Wish) -> Avatar:
+    """Write the folder; ``frames`` are used up, so that they are gone when the avatar is read back."""
     mask = blend_mask()
+    extras = {preview.FILE: preview.sheet_jpeg(frames, boxes, mask)}
+    frames.reverse()
     return save_avatar(
-        folder, frames, boxes, mask,
+        folder, (frames.pop() for _ in range(len(frames))), boxes, mask,
         title=wish.title or folder.name.replace("-", " ").replace("_", " ").capitalize(),
         licence=wish.licence, source=f"Made from {source.name} by visavis.", fps=FRAMES_PER_SECOND,
-        extras={preview.FILE: preview.sheet_jpeg(frames, boxes, mask)},
+        extras=extras,
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def weights_folder(weights: Path | None) -> Path:
     assert folder is not None
     if not folder.is_dir():
         raise CheckpointError(
-            f"LivePortrait's weights are a folder of five files, and {folder} is none; fetch them with: {_COMMAND}"
+            f"LivePortrait's weights are a folder of five files, and {folder.name} is none; fetch them with: {_COMMAND}"
         )
     try:
         for stem in FILES:
@@ -50,5 +50,5 @@ def find(folder: Path, stem: str) -> Path:
             if path.is_file():
                 return path
     raise CheckpointError(
-        f"{folder} holds no {stem}.safetensors or .pth; fetch the five files of KwaiVGI/LivePortrait into it."
+        f"{folder.name} holds no {stem}.safetensors or .pth; fetch the five files of KwaiVGI/LivePortrait into it."
     )

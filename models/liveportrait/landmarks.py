@@ -33,6 +33,18 @@ def lip_ratios(landmarks: Points) -> NDArray[np.float32]:
     return _openness(landmarks, _LIPS)
 
 
+def to_68(landmarks: Points) -> Points:
+    """203 landmarks (203, 2) -> 68 in the order of 300-W, NaN where it is not known which of the 203 one is.
+
+    Known are the corners of eyes and lips, and the middles of the lips' inner edges.
+    """
+    places = {36: _LEFT_EYE[2], 39: _LEFT_EYE[3], 42: _RIGHT_EYE[2], 45: _RIGHT_EYE[3]}
+    places |= dict(zip((62, 66, 48, 54), _LIPS, strict=True))
+    found = np.full((68, 2), np.nan, np.float32)
+    found[list(places)] = landmarks[list(places.values())]
+    return found
+
+
 @dataclass(frozen=True)
 class _Layout:
     """Indices, in one landmark layout, whose means are the eyes' and the lips' centres."""

@@ -17,8 +17,10 @@ _WARM_UPS = 3
 """TorchScript watches the first calls of a graph and rewrites it; none of that is left to a visitor's frame."""
 
 
-def as_one_call(network: nn.Module, *example: Tensor) -> Call:
+def as_one_call(network: nn.Module, *example: Tensor, warm_ups: int = _WARM_UPS) -> Call:
     """``network``, in eval mode, as a graph that takes any batch size, traced with ``example``.
+
+    ``warm_ups`` calls are made at once; 0 where nobody waits for the first ones. What is drawn is the same.
 
     The result shares the network's weights. PyTorch calls TorchScript deprecated, but what it names instead,
     ``torch.compile``, needs a C++ compiler on the user's machine, and minutes.
@@ -26,6 +28,6 @@ def as_one_call(network: nn.Module, *example: Tensor) -> Call:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         traced = torch.jit.trace(network.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
-        for _ in range(_WARM_UPS):
+        for _ in range(warm_ups):
             traced(*example)
     return cast(Call, traced)

@@ -55,7 +55,8 @@ class FastRenderer:
             # Traced with two frames: one would make the number of frames a constant.
             drawing = _Drawing(self._renderer, volume.shape, self.dtype)
             example = (*inputs[:3], kp_driving[:1].expand(2, -1, -1).contiguous())
-            self._calls[volume.shape] = as_one_call(drawing, *example)
+            # A film's first frames may be slower, and warming up would cost as much as drawing several.
+            self._calls[volume.shape] = as_one_call(drawing, *example, warm_ups=0)
         return self._calls[volume.shape](*inputs)
 
 

@@ -17,7 +17,7 @@ from models.sadtalker.spade import SpectralConv2d
 from models.sadtalker.weights import MAPPING_FILES, MAPPING_KEY, NETWORK_FILES, PREFIXES
 
 _SIDE_PX = 128
-_LOOKS = 2
+_PATCHES = 12
 _CONTRAST = 1.5
 """Standard deviation of the picture's logits: about a photo's."""
 
@@ -25,7 +25,7 @@ _CONTRAST = 1.5
 def lively_renderer(width: float, seed: int) -> Renderer:
     """A renderer of random weights in eval mode whose activations are alive, as a trained one's are.
 
-    Its norms have seen pictures, and its weights keep a signal's strength from layer to layer (K. He, X. Zhang,
+    Its norms have seen a picture, and its weights keep a signal's strength from layer to layer (K. He, X. Zhang,
     S. Ren and J. Sun, "Delving Deep into Rectifiers", ICCV 2015): biases that outweigh the picture would be all that
     the last layers see, and rounding errors of them all that differs.
     """
@@ -40,16 +40,25 @@ def lively_renderer(width: float, seed: int) -> Renderer:
         for module in renderer.modules():
             if isinstance(module, SpectralConv2d):
                 module.update_vectors()
-        for _ in range(_LOOKS):
-            drawn = renderer(torch.rand(1, 3, _SIDE_PX, _SIDE_PX), _points(), _points())
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 1.0  # its statistics become those of the picture
+        renderer(_picture(), _points(), _points())
         renderer.eval()
-        drawn = renderer(torch.rand(1, 3, _SIDE_PX, _SIDE_PX), _points(), _points())
-        logits = torch.logit(drawn.picture)
         layer = renderer.decoder.conv_img
-        layer.weight *= _CONTRAST / logits.std()
+        logits: list[torch.Tensor] = []  # seen before the sigmoid: in black and white it leaves nothing of them
+        watch = layer.register_forward_hook(lambda _layer, _inputs, output: logits.append(output))
+        renderer(_picture(), _points(), _points())
+        watch.remove()
+        layer.weight *= _CONTRAST / logits[0].std()
         assert layer.bias is not None
         layer.bias.zero_()
     return renderer.requires_grad_(False)
+
+
+def _picture() -> torch.Tensor:
+    """As smooth as a photo; noise would have the layers after it expect more contrast than a face gives."""
+    coarse = torch.rand(1, 3, _PATCHES, _PATCHES)
+    return nn.functional.interpolate(coarse, size=(_SIDE_PX, _SIDE_PX), mode="bilinear", align_corners=False)
 
 
 def _points() -> torch.Tensor:

@@ -46,6 +46,22 @@ class Networks:
     reconstruction: ReconstructionNetwork
 
 
+def files_of(folder: Path, size_px: int, is_full: bool) -> tuple[Path, ...]:
+    """The files in ``folder`` that films of this size, of the crop or the whole picture, are drawn with.
+
+    Raises:
+        CheckpointError: one is not there.
+    """
+    names = (NETWORK_FILES[size_px], MAPPING_FILES[FULL_SIZE if is_full else CROP_SIZE])
+    for name in names:
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"SadTalker's weights lack {name}; fetch them with: visavis models pull "
+                f"{'sadtalker' if size_px == next(iter(NETWORK_FILES)) else f'sadtalker-{size_px}'} --accept-licence."
+            )
+    return tuple(folder / name for name in names)
+
+
 def load_networks(path: Path) -> Networks:
     """Read ``SadTalker_V0.0.2_256.safetensors`` or ``..._512.safetensors``, or a stand-in of another width.
 

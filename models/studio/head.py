@@ -21,8 +21,9 @@ from models.studio.mouth import build_teeth, build_tongue
 from models.studio.proportions import DELTA_STEP, shaped
 from models.studio.wardrobe import build_clothes, build_eye, build_glasses, build_headset
 
-_GAINS = {"browInnerUp": 2.0, "browOuterUp": 1.9, "browDown": 1.6, "jawOpen": 0.82, "mouthClose": 0.82}
-"""Factors on whole blend shapes: the asset's brows hardly move and its jaw opens wider than speech."""
+GAINS = {"browInnerUp": 2.0, "browOuterUp": 1.9, "browDown": 1.6, "jawOpen": 0.82, "mouthClose": 0.82}
+"""Factors on whole blend shapes, by the beginning of their names: the asset's brows hardly move and its jaw opens
+wider than speech."""
 _LID_CLEARANCE = 1.035
 _LASH_CLEARANCE = 1.16
 """Lids are kept this many eye radii from the eye's centre, so the eye never shows through them."""
@@ -124,7 +125,7 @@ class Head:
             rest = (matrix @ data["rest"]).astype(np.float32)
             masks = data["masks"].astype(np.float32) / 255
             material = np.repeat(data["material"], 4)
-        for stem, gain in _GAINS.items():
+        for stem, gain in GAINS.items():
             for shape, shape_name in enumerate(ARKIT_NAMES):
                 if shape_name.startswith(stem):
                     dense[shape] *= gain

@@ -14,12 +14,14 @@ from aiohttp import web
 from server.config import Settings
 from server.errors import ConflictError, NotFoundError, ServerFullError
 from server.jobs import picture
+from server.jobs.engines import offered
 from server.jobs.folder import JobFolder
 from server.jobs.store import Job, JobState, JobStore
 from server.jobs.submission import Submission, check_names, check_sound, copy_avatar, read_submission
 from server.jobs.supervisor import Supervisor
 from server.keys import LIBRARY, RECORDINGS, SETTINGS
 from server.render import OFFLINE
+from server.uploads import require_same_origin
 
 T = TypeVar("T")
 _LOOK_S = 0.25
@@ -72,6 +74,7 @@ def routes() -> list[web.RouteDef]:
     """The routes of jobs."""
     return [
         web.post("/jobs", post_job),
+        web.get("/jobs/engines", get_engines),
         web.get("/jobs/{id}", get_job),
         web.get("/jobs/{id}/events", get_events),
         web.get("/jobs/{id}/result", get_result),
@@ -112,6 +115,7 @@ def describe(job: Job, keep_s: float) -> dict[str, Any]:
 
 async def post_job(request: web.Request) -> web.Response:
     """Queue a render: ``sound`` or ``recording``, ``avatar`` or ``picture``, ``engine``; 201 with the job."""
+    require_same_origin(request)
     app, settings, service = request.app, request.app[SETTINGS], request.app[JOBS]
     job_id = uuid.uuid4().hex
     folder = service.folder(job_id)
@@ -132,6 +136,11 @@ async def post_job(request: web.Request) -> web.Response:
     service.supervisor.notice()
     body = describe(job, settings.jobs.keep_s)
     return web.json_response(body, status=201, headers={"Location": f"/jobs/{job.id}"})
+
+
+async def get_engines(request: web.Request) -> web.Response:
+    """What a job may be drawn by, and what of it is missing on this machine."""
+    return web.json_response({"engines": await asyncio.to_thread(offered, request.app[SETTINGS])})
 
 
 async def _gather(app: web.Application, submission: Submission, folder: JobFolder, is_film: bool) -> str:
@@ -171,6 +180,7 @@ async def get_result(request: web.Request) -> web.FileResponse:
 
 async def delete_job(request: web.Request) -> web.Response:
     """Cancel a job, or remove a finished one with its result."""
+    require_same_origin(request)
     service = request.app[JOBS]
     job = await asyncio.to_thread(service.store.cancel, request.match_info["id"])
     if job is None:

@@ -7,6 +7,7 @@
       avatar/<name>/     a copy, so that the job does not change with the avatar; or
       picture            as uploaded, and
       choices.json       what was asked for
+      weights            sha256 and name of every file it is drawn with
       chunk-00000.mp4    frames of a chunk; there or not, never half
       result.mp4
       .*.part            what a worker is writing
@@ -33,6 +34,7 @@ class JobFolder:
         self.avatars = self.path / "avatar"
         self.picture = self.path / "picture"
         self.choices = self.path / "choices.json"
+        self.weights = self.path / "weights"
         self.result = self.path / "result.mp4"
 
     def chunk(self, index: int) -> Path:
@@ -56,6 +58,10 @@ class JobFolder:
         while self.chunk(count).is_file():
             count += 1
         return count
+
+    def has_chunks(self) -> bool:
+        """Whether any is stored."""
+        return any(self.path.glob("chunk-*"))
 
     @contextmanager
     def aside(self, path: Path, token: str) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from server.errors import ConflictError, RequestError
 from server.jobs.folder import JobFolder
 from server.own_avatars import parse_box
 from server.render import use_threads
-from server.sadtalker_render import to_i420, weights_folder
+from server.sadtalker_render import to_i420, weights_files, weights_folder
 
 if TYPE_CHECKING:
     from models.sadtalker.pipeline import Pipeline
@@ -58,8 +58,9 @@ def accept(names: dict[str, str], folder: JobFolder, weights: Path | None) -> No
                 raise RequestError(f"'{name}' takes {takes}, not '{names[name][:40]}'.") from error
     values[_BOX] = names.get(_BOX)
     try:
-        choices, _ = _asked(values, folder)
-        weights_folder(weights, choices)
+        choices = _chosen(values)
+        _portrait(values, choices, folder)
+        weights_files(weights, choices)
     except CheckpointError as error:
         raise ConflictError(str(error)) from error
     except VisavisError as error:
@@ -67,14 +68,31 @@ def accept(names: dict[str, str], folder: JobFolder, weights: Path | None) -> No
     folder.choices.write_text(json.dumps({**asdict(choices), _BOX: values[_BOX]}), encoding="utf-8")
 
 
-def _asked(values: dict[str, object], folder: JobFolder) -> "tuple[Choices, Portrait]":
-    from models.sadtalker.portrait import read_portrait
+def _chosen(values: dict[str, object]) -> "Choices":
     from models.sadtalker.settings import Choices
 
-    box = values.pop(_BOX)
-    choices = Choices(**{"batch_frames": _BATCH_FRAMES} | values)  # type: ignore[arg-type]
-    values[_BOX] = box
-    return choices, read_portrait(folder.picture, choices.preprocess, parse_box(str(box)) if box else None)
+    asked = {name: value for name, value in values.items() if name != _BOX}
+    return Choices(**{"batch_frames": _BATCH_FRAMES} | asked)  # type: ignore[arg-type]
+
+
+def _portrait(values: dict[str, object], choices: "Choices", folder: JobFolder) -> "Portrait":
+    from models.sadtalker.portrait import read_portrait
+
+    box = values[_BOX]
+    return read_portrait(folder.picture, choices.preprocess, parse_box(str(box)) if box else None)
+
+
+def _kept(folder: JobFolder) -> dict[str, object]:
+    """What ``accept`` wrote.
+
+    Raises:
+        AvatarError: it is gone or damaged.
+    """
+    try:
+        values = json.loads(folder.choices.read_text(encoding="utf-8"))
+        return {_BOX: values[_BOX], **values}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AvatarError("What was asked of the job can no longer be read; send the job again.") from error
 
 
 class FilmMaker:
@@ -83,6 +101,15 @@ class FilmMaker:
     def __init__(self, weights: Path | None, threads: int) -> None:
         self._weights, self._threads = weights, threads
         self._loaded: tuple[tuple[int, bool], Pipeline] | None = None
+
+    def weights(self, folder: JobFolder) -> tuple[Path, ...]:
+        """The files a job's film is drawn with.
+
+        Raises:
+            AvatarError: picture or choices are gone.
+            CheckpointError: the weights are missing.
+        """
+        return weights_files(self._weights, _chosen(_kept(folder)))
 
     def pictures(
         self, folder: JobFolder, sound: Iterator[NDArray[np.float32]], frames: int, first_frame: int, chunk_frames: int
@@ -93,12 +120,18 @@ class FilmMaker:
             AvatarError: picture or choices are gone.
             CheckpointError: the weights are missing or damaged.
         """
+        values = _kept(folder)
+        choices = _chosen(values)
         try:
-            choices, portrait = _asked(json.loads(folder.choices.read_text(encoding="utf-8")), folder)
-        except (OSError, ValueError, KeyError, MediaError) as error:
+            portrait = _portrait(values, choices, folder)
+        except MediaError as error:
             raise AvatarError("The job's picture can no longer be read; send the job again.") from error
         film = self._pipeline(choices).film(portrait, sound, frames, choices)
         return to_i420(film.pictures(first_frame, chunk_frames))
+
+    def forget(self) -> None:
+        """Let the networks go: their files have changed."""
+        self._loaded = None
 
     def _pipeline(self, choices: "Choices") -> "Pipeline":
         from models.sadtalker.pipeline import Pipeline

@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from models.avatar import load_avatar
 from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
-from models.registry import load_engine
+from models.registry import load_engine, weights_files
 from server.config import Settings, load_settings, merge, parse_override
 from server.jobs import film
 from server.jobs.cluster import Cluster
 from server.jobs.folder import JobFolder
 from server.jobs.picture import FilmMaker
 from server.jobs.store import Job, JobStore, JobStoreError
+from server.jobs.weights import WeightsReader, hold
 from server.render import OFFLINE, draw, read_sound, use_threads
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,9 @@ class Worker:
         self._engines: dict[str, Engine] = {}
         # Before a job is claimed: where the cluster is away, jobs wait for it.
         self._cluster = Cluster(settings) if settings.jobs.backend == "ray" else None
+        self._weights = WeightsReader()
+        self._drawn_with: dict[str, str] = {}
+        """Engine to the fingerprint of the weights it was loaded with."""
         self._film_maker = FilmMaker(settings.jobs.sadtalker_weights, settings.engine.threads or 1)
 
     def run(self, idle_s: float | None = None) -> None:
@@ -167,6 +171,7 @@ class Worker:
         first_frame = stored * job.chunk_frames
         if first_frame >= job.frames:
             return
+        self._hold_weights(job, folder)
         if self._cluster is not None and job.engine != OFFLINE:
             self._draw_on_cluster(self._cluster, job, folder, lease)
             return
@@ -183,6 +188,22 @@ class Worker:
             if not self._store.stored(job, start + frames):
                 raise _StopError
             logger.info("Job %s: frames %d to %d are stored", job.id, start, start + frames - 1)
+
+    def _hold_weights(self, job: Job, folder: JobFolder) -> None:
+        """The job goes on with the weights it began with, and so does the engine that is loaded."""
+        is_film = job.engine == OFFLINE
+        files = (
+            self._film_maker.weights(folder)
+            if is_film
+            else weights_files(job.engine, self._settings.engine.weights_of(job.engine))
+        )
+        fingerprint = self._weights.fingerprint(files)
+        hold(folder, fingerprint, str(job.token))
+        if self._drawn_with.get(job.engine) != fingerprint:
+            self._engines.pop(job.engine, None)
+            if is_film:
+                self._film_maker.forget()
+            self._drawn_with[job.engine] = fingerprint
 
     def _draw_on_cluster(self, cluster: Cluster, job: Job, folder: JobFolder, lease: _Lease) -> None:
         missing = [index for index in range(job.chunks) if not folder.chunk(index).is_file()]

@@ -1,6 +1,7 @@
 """The page of films: from a sound file to the film on disk, against the whole server and its own worker."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
@@ -9,16 +10,35 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page
 
+from models.sadtalker.stand_in import write_stand_in
 from server.app import create_app
 from server.config import Settings
 from tests.browser.test_page import notice, until
+from tests.unit.face.faces import portrait, write_photo
 from tests.unit.jobs.speech import write_speech
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
+@pytest.fixture(scope="module")
+def film_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    write_stand_in(folder, 0.0625)
+    return folder
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def jobs_page(browser: Browser, settings: Settings) -> AsyncIterator[Page]:
+async def jobs_page(
+    browser: Browser, settings: Settings, film_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> AsyncIterator[Page]:
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
+    jobs = settings.jobs.model_copy(update={"sadtalker_weights": film_weights})
+    async with opened(browser, settings.model_copy(update={"jobs": jobs})) as page:
+        yield page
+
+
+@asynccontextmanager
+async def opened(browser: Browser, settings: Settings) -> AsyncIterator[Page]:
     runner = web.AppRunner(create_app(settings), shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -89,12 +109,41 @@ async def test_what_is_refused_is_said(jobs_page: Page, tmp_path: Path) -> None:
     assert "The sound is silent" in await notice(jobs_page)
     await until(jobs_page, "!document.getElementById('job-send').disabled")
     (tmp_path / "me.png").write_bytes(b"\x89PNG")
+    await jobs_page.select_option("#job-engine", "sadtalker")
     await jobs_page.set_input_files("#job-picture", tmp_path / "me.png")
-    assert await jobs_page.is_disabled("#job-avatar")
-    await jobs_page.select_option("#job-engine", "wav2lip")
     await send(jobs_page, write_speech(tmp_path / "good.wav", 1))
-    await until(jobs_page, "document.getElementById('notice-text').innerText.includes('draws avatars, not pictures')")
+    await until(
+        jobs_page, "document.getElementById('notice-text').innerText.includes('is no picture that can be read')"
+    )
     assert await jobs_page.locator(".job").count() == 0
+
+
+async def test_an_engine_asks_for_what_it_draws(jobs_page: Page, tmp_path: Path) -> None:
+    told = await jobs_page.inner_text("#job-missing")
+    assert "visavis models pull liveportrait --accept-licence" in told
+    assert "sadtalker" not in told
+    assert await jobs_page.is_disabled("#job-engine option[value=liveportrait]")
+    assert await jobs_page.is_visible("#job-avatar")
+    assert await jobs_page.is_hidden("#job-picture")
+    await jobs_page.select_option("#job-engine", "sadtalker")
+    assert await jobs_page.is_hidden("#job-avatar")
+    await jobs_page.set_input_files("#job-picture", write_photo(tmp_path / "me.png", portrait()))
+    await send(jobs_page, write_speech(tmp_path / "said.wav", 1))
+    await until(jobs_page, "document.querySelector('.job')?.dataset.state === 'running'", limit_s=30)
+    assert await jobs_page.inner_text(".job-what") == "sadtalker"
+    await jobs_page.click(".job-end")
+    await until(jobs_page, "document.querySelector('.job').dataset.state === 'cancelled'", limit_s=2)
+    await jobs_page.select_option("#job-engine", "wav2lip")
+    assert await jobs_page.is_visible("#job-avatar")
+
+
+async def test_without_its_weights_an_engine_says_how_to_fetch_them(
+    browser: Browser, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
+    async with opened(browser, settings) as page:
+        assert await page.is_disabled("#job-engine option[value=sadtalker]")
+        assert "visavis models pull sadtalker --accept-licence" in await page.inner_text("#job-missing")
 
 
 async def test_a_job_the_server_no_longer_has(jobs_page: Page, tmp_path: Path) -> None:

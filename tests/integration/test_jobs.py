@@ -215,6 +215,37 @@ async def test_what_is_refused_says_why_and_leaves_nothing(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_another_sites_page_changes_nothing(strict: tuple[str, Path], speech: bytes) -> None:
+    base, place = strict
+    elsewhere = {"Origin": "http://elsewhere.invalid"}
+    async with aiohttp.ClientSession() as http:
+        for method, path in (("POST", "/jobs"), ("DELETE", "/jobs/nobody"), ("DELETE", "/recordings/nobody")):
+            body = form(sound=speech) if method == "POST" else None
+            async with http.request(method, base + path, data=body, headers=elsewhere) as response:
+                assert response.status == 403, path
+                assert "elsewhere.invalid" in (await response.json())["error"]
+            async with http.request(method, base + path, headers={"Origin": base}) as response:
+                assert response.status in (400, 404), path
+    assert not place.exists() or not [path for path in place.iterdir() if path.is_dir()]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_engines_are_told_with_what_they_miss(
+    strict: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path))
+    async with aiohttp.ClientSession() as http:
+        status, body = await get(http, f"{strict[0]}/jobs/engines")
+    assert status == 200
+    rows = {row["name"]: row for row in body["engines"]}
+    assert rows.keys() == {"wav2lip", "liveportrait", "sadtalker"}
+    assert rows["wav2lip"] == {"name": "wav2lip", "draws": "avatar", "missing": None}
+    assert rows["sadtalker"]["draws"] == "picture"
+    for name in ("liveportrait", "sadtalker"):
+        assert f"visavis models pull {name} --accept-licence" in rows[name]["missing"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_bodies_that_are_no_form_unknown_jobs_and_a_full_queue(strict: tuple[str, Path], speech: bytes) -> None:
     base, place = strict
     async with aiohttp.ClientSession() as http:

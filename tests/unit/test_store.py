@@ -9,7 +9,8 @@ import torch
 
 from models.checkpoints import CHECKPOINTS, Checkpoint
 from models.errors import CheckpointError
-from models.registry import load_engine
+from models.liveportrait.files import FILES
+from models.registry import load_engine, weights_files
 from models.store import RECORDS, Store, located, sha256_of
 from tests.unit.wav2lip.checkpoints import DISCRIMINATOR, light
 
@@ -127,3 +128,16 @@ def test_the_table_is_sound() -> None:
         for file in checkpoint.files:
             assert file.sha256 is None or (len(file.sha256) == 64 and int(file.sha256, 16))
             assert all(source.repo.count("/") == 1 for source in file.sources)
+
+
+def test_an_engines_weights_are_files_of_its_kind(tmp_path: Path) -> None:
+    (shipped,) = weights_files("wav2lip")
+    assert shipped.stat().st_size > 1_000_000
+    assert weights_files("probe") == ()
+    for name in (*(f"{stem}.pth" for stem in FILES), "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert sorted(path.stem for path in weights_files("liveportrait", tmp_path)) == sorted(FILES)
+    with pytest.raises(CheckpointError, match=f"a folder of five files, and {shipped.name} is none"):
+        weights_files("liveportrait", shipped)
+    with pytest.raises(CheckpointError, match=f"takes a file of weights, and {tmp_path.name} is none"):
+        weights_files("wav2lip", tmp_path)

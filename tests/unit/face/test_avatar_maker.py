@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 from models.avatar import Avatar, load_avatar, read_card
 from models.errors import AvatarError, MediaError
 from models.face import idle
-from models.face.avatar_maker import Wish, make_avatar
+from models.face.avatar_maker import Wish, _looped, _write, make_avatar
 from models.face.idle import still_loop, there_and_back
 from models.face.pictures import Limits, read_clip
 from models.face.track import follow
@@ -80,6 +81,21 @@ def test_clip_idles_where_the_mouth_is_at_rest(clip: Path, tmp_path: Path) -> No
     assert step[-1] < 2 * np.median(step)  # the last frame leads into the first
     assert (tmp_path / "clip" / "preview.jpg").stat().st_size > 10_000
     assert read_card(tmp_path / "clip").title == "Clip"
+
+
+def test_a_clip_is_in_memory_once(tmp_path: Path) -> None:
+    loop = there_and_back(0, 40)
+    boxes = np.tile(np.int32([40, 40, 120, 120]), (len(loop), 1))
+    tracemalloc.start()
+    try:
+        frames = _looped((np.full((320, 320, 3), 5 * index, np.uint8) for index in range(41)), loop)
+        avatar = _write(tmp_path / "clip", frames, boxes, tmp_path / "clip.mp4", Wish())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(avatar) == len(loop)
+    assert abs(int(avatar.frame_rgb(45)[0, 0, 0]) - 5 * 35) < 4
+    assert most < 1.6 * avatar.frames_i420.nbytes
 
 
 def test_loop_turns_without_showing_a_frame_twice() -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import av
 import pytest
 
+from models.registry import weights_files
+from models.store import sha256_of
 from server.config import Settings
 from server.jobs.folder import JobFolder
 from server.jobs.store import FILE_NAME, Job, JobState, JobStore
@@ -128,6 +130,43 @@ def test_what_is_resumed_equals_what_was_not_interrupted(job_settings: Settings,
     assert not list(JobFolder(job_settings.jobs.place, "again").path.glob(".*"))
     render(job_settings)
     assert JobFolder(job_settings.jobs.place, "again").result.read_bytes() == whole
+
+
+def test_a_job_goes_on_with_the_weights_it_began_with_or_not_at_all(
+    job_settings: Settings, submit: Submit, tmp_path: Path
+) -> None:
+    shipped = weights_files("wav2lip")[0]
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(shipped.read_bytes()[::-1])
+    changed = job_settings.model_copy(update={"engine": job_settings.engine.model_copy(update={"weights": other})})
+    submit("a", seconds=0.7, engine="wav2lip")
+    folder = JobFolder(job_settings.jobs.place, "a")
+    stop_after_a_chunk(job_settings)
+    assert folder.stored_chunks() == 1
+    assert folder.weights.read_text() == f"{sha256_of(shipped)}  wav2lip.safetensors\n"
+    render(changed)
+    job = state_of(job_settings, "a")
+    assert job.state is JobState.FAILED
+    assert "weights have changed since the job began (other.safetensors, wav2lip.safetensors)" in str(job.error)
+    assert not folder.path.exists()
+    submit("b", seconds=0.3, engine="wav2lip")
+    JobFolder(job_settings.jobs.place, "b").weights.write_text("of a worker that died before its first chunk")
+    render(job_settings)
+    assert state_of(job_settings, "b").state is JobState.DONE
+
+
+def stop_after_a_chunk(settings: Settings) -> None:
+    """Render until a first chunk is stored."""
+    stopping = threading.Event()
+    worker = Worker(settings, stopping)
+    stored = worker._store.stored
+
+    def stop(job: Job, frames_done: int) -> bool:
+        stopping.set()
+        return stored(job, frames_done)
+
+    worker._store.stored = stop  # type: ignore[method-assign]
+    worker.run(idle_s=0.0)
 
 
 def test_killed_workers_lose_nothing_and_draw_nothing_twice(

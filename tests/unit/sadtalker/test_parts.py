@@ -1,6 +1,7 @@
 """Pictures, sound, poses and sequences beside what the goldens hold."""
 
 import random
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -149,3 +150,24 @@ def test_a_face_model_is_read_from_its_file(tmp_path) -> None:  # type: ignore[n
     savemat(tmp_path / "model.mat", arrays)
     with pytest.raises(CheckpointError, match="tri"):
         face_model.read_face_model(tmp_path / "model.mat")
+
+
+def test_hearing_a_long_sound_takes_no_more_memory_than_a_short_one() -> None:
+    torch.manual_seed(1)
+    talk = Talk(ExpressionNetwork(WIDTH).eval(), PoseNetwork(WIDTH).eval())
+
+    def most_bytes(seconds: int) -> int:
+        frames = 25 * seconds
+        sound = (np.full(640, 0.1, np.float32) for _ in range(frames))
+        tracemalloc.start()
+        try:
+            blocks, blinks = speech.mel_blocks(sound, frames), np.zeros(frames, np.float32)
+            speak(talk, blocks, np.zeros(73, np.float32), blinks, style=0, noise=gaussian_noise(1))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_bytes(24)  # whatever is imported by the way is not what is measured
+    short, long = most_bytes(4), most_bytes(24)
+    mels = 20 * 25 * 80 * 16 * 4  # what the difference would take, were it held
+    assert long - short < mels / 3
