@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _DELIVERY_S = 0.005
 """A picture is ready this long before it leaves: the event loop has to take it over."""
+_STAND_BACK_S = 0.005
+"""Frames that stand back for one of another session to come are looked at this often, should it not come."""
 _SLOW_S = 0.4 / FRAMES_PER_SECOND
 """An engine that takes longer for a frame than this share of its time is slow."""
 
@@ -114,13 +116,14 @@ class Executor:
         torch.set_num_threads(self._threads or 1)
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._calls or len(self._queue))
                 if self._stopping:
                     for _, future in self._calls:
                         self._post(_cancel, future)
                     return
                 calls, self._calls = self._calls, []
                 batch, given_up = self._queue.take(time.monotonic() + _DELIVERY_S, self._max_batch)
+                if not (batch or calls):
+                    self._wake.wait(_STAND_BACK_S if len(self._queue) else None)
             self._metrics.frames_given_up.inc(len(given_up))
             for function, future in calls:
                 self._answer(function, future)
