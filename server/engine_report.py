@@ -34,12 +34,20 @@ def run(args: argparse.Namespace) -> int:
 
 def report(path: Path) -> dict[str, Any]:
     """What is known of the engines of this machine, as JSON. Reads one small file and measures nothing."""
-    from models.machine_figures import load, machine
+    from models.machine_figures import load, loaded, machine
     from models.recommendation import is_live, missing, recommend
 
     here = machine()
     figures = load(path)
     known = figures or ()
+    hint = None
+    if figures is None:
+        hint = f"Nothing was measured on this machine yet; run: {COMMAND}."
+    elif (load_average := loaded(figures)) is not None:
+        hint = (
+            f"The load average was {load_average:.1f} on {here['cores']} cores before this was measured, so figures "
+            f"may be too slow; on a quiet machine run: {COMMAND} --again."
+        )
     engines = [
         asdict(figure) | {"fps": figure.fps, "live": is_live(figure), "missing": missing(figure).strip()}
         for figure in known
@@ -47,7 +55,7 @@ def report(path: Path) -> dict[str, Any]:
     return {
         "machine": here,
         "measured": figures is not None,
-        "hint": None if figures is not None else f"Nothing was measured on this machine yet; run: {COMMAND}.",
+        "hint": hint,
         "served": [name for name in engine_names() if name not in MEASURING],
         "engines": engines,
         "recommendations": [asdict(row) for row in recommend(known, here["gpu"] is not None)] if known else [],
@@ -63,8 +71,9 @@ def _lines(told: dict[str, Any]) -> str:
     lines = [f"{here['processor']}, {here['cores']} cores, {here['gpu'] or 'no GPU'}", ""]
     lines += [
         f"{e['engine']:13} {e['side_px']:4} px {e['ms_per_frame']:9.1f} ms a frame {e['fps']:8.2f} fps  {e['title']}"
-        + (", random weights" if e["random_weights"] else "")
+        + (", random weights of the same size" if e["random_weights"] else "")
         for e in told["engines"]
     ]
     lines += ["", *(f"{row['need']}: {row['reason']}" for row in told["recommendations"])]
+    lines += ["", told["hint"]] if told["hint"] else []
     return "\n".join(lines)
