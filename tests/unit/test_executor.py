@@ -17,7 +17,7 @@ from models.talker import Talker
 from models.timebase import SAMPLES_PER_FRAME
 from server.executor import Executor
 from server.metrics import Metrics
-from server.scheduler import Work
+from server.scheduler import DeadlineQueue, Work
 
 
 class FailingEngine(ProbeEngine):
@@ -138,3 +138,22 @@ async def test_a_network_that_is_slow_on_one_core_is_given_all(
     finally:
         await executor.aclose()
     assert engine.threads == threads
+
+
+class ReluctantQueue(DeadlineQueue):
+    """Lets what waits stand back a few times."""
+
+    refusals = 3
+
+    def take(self, now_s: float, max_batch: int) -> tuple[list[Work], list[Work]]:
+        self.refusals -= len(self) > 0
+        return super().take(now_s, max_batch) if self.refusals < 0 else ([], [])
+
+
+async def test_a_frame_that_stood_back_is_drawn_though_nothing_comes(executor: Executor, avatar: Avatar) -> None:
+    executor._queue = ReluctantQueue()
+    engine, arrived = ProbeEngine(), asyncio.Event()
+    talker = speaking(engine, avatar)
+    job = next(job for job in talker.jobs() if job.request is not None)
+    executor.submit(Work("a", engine, talker, job, time.monotonic() + 5, lambda *_: arrived.set()))
+    await asyncio.wait_for(arrived.wait(), 2)
