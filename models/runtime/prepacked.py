@@ -5,13 +5,13 @@ this can take longer than multiplying. What is called here is what ``torch.compi
 CPU, without its compiler.
 """
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_CALLS = torch.jit.CompilationUnit(
-    """
+_CALLS = """
 def plain(x, weight, bias: Optional[Tensor],
           padding: List[int], stride: List[int], dilation: List[int], groups: int):
     return torch.ops.mkldnn._convolution_pointwise(
@@ -27,8 +27,13 @@ def transposed(x, weight, bias: Optional[Tensor],
     return torch.ops.mkldnn._convolution_transpose_pointwise(
         x, weight, bias, padding, extra, stride, dilation, groups, "relu", [], "")
 """
-)
 """In TorchScript's own words, since tracing does not take these operators' lists of numbers."""
+
+
+@functools.cache
+def _calls() -> Any:
+    """Not before they are needed: builds of PyTorch without oneDNN do not know the operators."""
+    return torch.jit.CompilationUnit(_CALLS)
 
 
 def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
@@ -45,10 +50,10 @@ class PrepackedConv2d(nn.Module):
         super().__init__()
         places: list[Any] = [list(convolution.padding)]
         lay_out = torch.ops.mkldnn._reorder_convolution_weight
-        self._call = _CALLS.residual if residual else _CALLS.plain
+        self._call = _calls().residual if residual else _calls().plain
         if isinstance(convolution, nn.ConvTranspose2d):
             places.append(list(convolution.output_padding))
-            lay_out, self._call = torch.ops.mkldnn._reorder_convolution_transpose_weight, _CALLS.transposed
+            lay_out, self._call = torch.ops.mkldnn._reorder_convolution_transpose_weight, _calls().transposed
         places += [list(convolution.stride), list(convolution.dilation), convolution.groups]
         self._places = places
         self.bias = convolution.bias
