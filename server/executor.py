@@ -24,13 +24,15 @@ _STAND_BACK_S = 0.005
 """Frames that stand back for one of another session to come are looked at this often, should it not come."""
 _SLOW_S = 0.4 / FRAMES_PER_SECOND
 """An engine that takes longer for a frame than this share of its time is slow."""
+_GAIN = 0.9
+"""Every core is taken where a frame then takes less than this share of the time on one."""
 
 
 class Executor:
     """Runs engines off the event loop. ``start`` before use, ``aclose`` after."""
 
     def __init__(self, metrics: Metrics, threads: int | None, max_batch: int) -> None:
-        """``threads``: of the network; None takes one, or all cores for an engine that is slow on one."""
+        """``threads``: of the network; None takes one, or all cores for an engine that is slow on one and faster on all."""
         self._metrics = metrics
         self._threads = threads
         self._max_batch = max_batch
@@ -94,9 +96,17 @@ class Executor:
             await self.call(partial(self._try_out, engine, requests[:size]))
 
     def _choose_threads(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
-        """One thread leaves the other cores to sound and video, so it is kept where it does."""
-        if self._threads is None and requests and min(_seconds(engine, requests) for _ in range(4)) > _SLOW_S:
+        """One thread leaves the other cores to sound and video, so it is kept where it does, or where more are no help.
+
+        Where other programs take turns on the cores, threads that wait for each other at every layer are far slower.
+        """
+        if self._threads is not None or not requests:
+            return
+        alone_s = min(_seconds(engine, requests) for _ in range(4))
+        if alone_s > _SLOW_S:
             torch.set_num_threads(os.cpu_count() or 1)
+            if min(_seconds(engine, requests) for _ in range(4)) > _GAIN * alone_s:
+                torch.set_num_threads(1)
 
     def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
         for _ in range(2):
