@@ -32,7 +32,7 @@ class Executor:
     """Runs engines off the event loop. ``start`` before use, ``aclose`` after."""
 
     def __init__(self, metrics: Metrics, threads: int | None, max_batch: int) -> None:
-        """``threads``: of the network; None takes one, or all cores for an engine that is slow on one and faster on all."""
+        """``threads``: of the network; None takes one, or all cores where one is slow and all are faster."""
         self._metrics = metrics
         self._threads = threads
         self._max_batch = max_batch
