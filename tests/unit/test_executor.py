@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Generator, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -165,3 +166,36 @@ async def test_a_frame_that_stood_back_is_drawn_though_nothing_comes(executor: E
     job = next(job for job in talker.jobs() if job.request is not None)
     executor.submit(Work("a", engine, talker, job, time.monotonic() + 5, lambda *_: arrived.set()))
     await asyncio.wait_for(arrived.wait(), 2)
+
+
+class LinearEngine(ProbeEngine):
+    """Takes 10 ms a frame, in batches as alone."""
+
+    def render(self, requests: Sequence[RenderRequest]) -> list[np.ndarray]:
+        time.sleep(0.01 * len(requests))
+        return super().render(requests)
+
+
+async def test_overload_is_shared(metrics: Metrics, avatar: Avatar) -> None:
+    executor, engine, sessions = Executor(metrics, threads=1, max_batch=8), LinearEngine(), range(8)
+    talkers = [speaking(engine, avatar) for _ in sessions]
+    job = next(job for job in talkers[0].jobs() if job.request is not None)
+    drawn = [0] * len(sessions)
+
+    def count(session: int) -> None:
+        drawn[session] += 1
+
+    executor.start()
+    begun_s = time.monotonic()
+    try:
+        for tick in range(50):
+            await asyncio.sleep(max(0.0, begun_s + 0.04 * tick - time.monotonic()))
+            for session in sessions:
+                deadline_s = begun_s + 0.04 * tick + 0.06
+                deliver = partial(lambda session, *_: count(session), session)
+                executor.submit(Work(session, engine, talkers[session], job, deadline_s, deliver))
+    finally:
+        await executor.aclose()
+    # Twice what the engine can draw: half of everybody's 50 frames, less on a busy machine.
+    assert sum(drawn) > 80
+    assert max(drawn) - min(drawn) <= 4
