@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_SHARE = 0.2
-"""Weight of a new measurement in the running mean."""
+_SHARE, _SHAPE_SHARE = 0.2, 0.02
+"""Weight of a new measurement in the running means, and in what its size takes in proportion to the others."""
+_LEAST_S = 1e-6
+_EXCESSES = 2.0
 _HOPE = 0.5
 """Exponent of the cost beyond the largest size seen; so low that larger ones are tried: measuring puts it right."""
 _NEARLY = 1.02
@@ -13,29 +15,30 @@ _NEARLY = 1.02
 
 
 class BatchCost:
-    """Running mean and mean deviation of the seconds that a batch takes, for every size seen."""
+    """What each size takes on the machine at its best, and how much slower it is of late, for all sizes alike.
+
+    Kept apart, so that a size that was measured in a bad moment is believed in again as soon as others are quick.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[float, float]] = {}
+        self._base_s: dict[int, float] = {}
+        self._slowness, self._excess = 1.0, 0.0
+        """Running means: of the measured over the base, and of how much it was over the former."""
         self._told: dict[int, float] = {}
         """What ``of`` said since the last measurement."""
 
     def add(self, frames: int, seconds: float) -> None:
-        """Note how long a batch of ``frames`` took.
-
-        A machine that slows down or recovers does so for every size: the others follow, or one that was measured in
-        a bad moment would never be tried again.
-        """
-        mean_s, deviation_s = self._seen.get(frames, (seconds, 0.0))
-        if seconds < mean_s / 2:
-            new_s, deviation_s = seconds, 0.0  # what was measured was another machine's state
+        """Note how long a batch of ``frames`` took."""
+        seconds = max(seconds, _LEAST_S)
+        base_s = self._base_s.setdefault(frames, seconds / self._slowness)
+        slowness = seconds / base_s
+        if slowness < self._slowness / 2:
+            self._slowness, self._excess = slowness, 0.0  # what was measured before was another machine
         else:
-            seconds = min(seconds, 2 * mean_s)  # a hiccup is not the rule
-            deviation_s += _SHARE * (abs(seconds - mean_s) - deviation_s)
-            new_s = mean_s + _SHARE * (seconds - mean_s)
-        drift = new_s / mean_s if mean_s else 1.0
-        self._seen = {size: (drift * mean, drift * deviation) for size, (mean, deviation) in self._seen.items()}
-        self._seen[frames] = new_s, deviation_s
+            off = min(slowness, 2 * self._slowness) - self._slowness  # a hiccup is not the rule
+            self._base_s[frames] *= 1 + _SHAPE_SHARE * off / self._slowness
+            self._excess += _SHARE * (max(0.0, off) - self._excess)
+            self._slowness += _SHARE * off
         self._told.clear()
 
     def of(self, frames: int) -> float:
@@ -58,8 +61,9 @@ class BatchCost:
         return min(size for size in sizes if self.of(size) / size <= _NEARLY * best) if best else max(sizes)
 
     def _bound(self, frames: int) -> float:
-        if not self._seen:
+        if not self._base_s:
             return 0.0
-        sizes = sorted(self._seen)
+        sizes = sorted(self._base_s)
         share = min(1.0, frames / sizes[0]) * float(max(1.0, frames / sizes[-1]) ** _HOPE)
-        return share * float(np.interp(frames, sizes, [sum(self._seen[size]) for size in sizes]))
+        base_s = share * float(np.interp(frames, sizes, [self._base_s[size] for size in sizes]))
+        return base_s * (self._slowness + _EXCESSES * self._excess)

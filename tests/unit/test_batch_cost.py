@@ -45,4 +45,4 @@ def test_every_size_follows_a_machine_that_slows_down_and_recovers() -> None:
     for factor in (3, 1):
         for _ in range(40):
             cost.add(8, factor * 0.040)
-        assert cost.of(1) == pytest.approx(factor * 0.010, rel=0.05)
+        assert cost.of(1) == pytest.approx(factor * 0.010, rel=0.15)
