@@ -233,6 +233,7 @@ def test_earliest_deadline_first_and_nothing_lost(items: list[tuple[str, float]]
 
 def test_a_batch_is_of_one_engine() -> None:
     queue, first, second = DeadlineQueue(), ProbeEngine(), ProbeEngine()
-    for deadline_s, engine in ((1.0, first), (2.0, second), (3.0, first)):
-        queue.push(work("a", engine, deadline_s))
+    for owner, deadline_s, engine in (("a", 1.0, first), ("b", 2.0, second), ("a", 3.0, first)):
+        queue.push(work(owner, engine, deadline_s))
     assert [item.deadline_s for item in queue.take(0.0, 8)[0]] == [1.0, 3.0]
+    assert [item.deadline_s for item in queue.take(0.0, 8)[0]] == [2.0]
