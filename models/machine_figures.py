@@ -13,9 +13,13 @@ from typing import Any
 
 import torch
 
+from models.checkpoints import CHECKPOINTS
 from models.errors import MediaError
+from models.store import Store
 
-_FORMAT = 1
+_FORMAT = 2
+_HIGH_LOAD = 0.25
+"""Load average a core from which other programs take a part of it that tells."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class Figure:
     moves_head: bool
     """False where it redraws the mouth alone."""
     random_weights: bool
-    """Random ones of the published width, for the published ones are not here."""
+    """Random ones of the published size, for the published ones are not here."""
     side_px: int
     """Of the square it draws."""
     ms_per_frame: float
     """One frame, one session, on all cores (or on the GPU, where the engine uses one)."""
+    load_average: float = 0.0
+    """Of the machine, over a minute, before anything was measured."""
 
     @property
     def fps(self) -> float:
@@ -40,6 +46,13 @@ class Figure:
 
 
 Figures = tuple[Figure, ...]
+
+
+def loaded(figures: Figures) -> float | None:
+    """The load average at which figures were measured, if so high that they are too slow; else None."""
+    load = max((figure.load_average for figure in figures), default=0.0)
+    return load if load > _HIGH_LOAD * (os.cpu_count() or 1) else None
+
 
 _MEASURES: tuple[tuple[str, str], ...] = (
     ("models.wav2lip.figure", "measure"),
@@ -50,7 +63,8 @@ _MEASURES: tuple[tuple[str, str], ...] = (
 
 
 def machine() -> dict[str, Any]:
-    """What the figures hold for: processor, cores, GPU, and the versions that drew."""
+    """What the figures hold for: processor, cores, GPU, the versions that drew, and the weights there were."""
+    store = Store()
     return {
         "format": _FORMAT,
         "processor": _processor(),
@@ -58,19 +72,20 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "visavis": version("visavis"),
         "torch": str(torch.__version__),
+        "pulled": [checkpoint.name for checkpoint in CHECKPOINTS.values() if store.holds(checkpoint)],
     }
 
 
 def measure(say: Callable[[str], None]) -> Figures:
     """Measure every engine, some seconds each. PyTorch's number of threads is as before afterwards."""
-    threads = torch.get_num_threads()
+    threads, load_average = torch.get_num_threads(), os.getloadavg()[0]
     torch.set_num_threads(os.cpu_count() or 1)
     try:
         figures = []
         for module, function in _MEASURES:
             say(f"Measuring {module.split('.')[1]} ...")
             call: Callable[[], Mapping[str, Any]] = getattr(import_module(module), function)
-            figures.append(Figure(**call()))
+            figures.append(Figure(**call(), load_average=load_average))
         return tuple(figures)
     finally:
         torch.set_num_threads(threads)

@@ -7,12 +7,6 @@ from models.checkpoints import CHECKPOINTS
 from models.machine_figures import Figure
 from models.timebase import FRAME_MS, FRAMES_PER_SECOND
 
-_ORIGINS = {
-    "liveportrait": "hf download KwaiVGI/LivePortrait --local-dir FOLDER",
-    "sadtalker": "https://github.com/OpenTalker/SadTalker (releases)",
-}
-"""Where the weights are of engines that ``visavis models pull`` does not know."""
-
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -48,12 +42,9 @@ def missing(figure: Figure) -> str:
     """A sentence on the weights that are missing, and how to get them; empty where none are."""
     if not figure.random_weights:
         return ""
-    known = [c.name for c in CHECKPOINTS.values() if c.engine == figure.engine and c.draws]
-    if known:
-        command = f"visavis models pull {known[0]} --accept-licence"
-    else:
-        command = _ORIGINS.get(figure.engine, "the authors' page")
-    return f" It was measured with random weights of the published width; to use it, get the weights: {command}."
+    name = next(c.name for c in CHECKPOINTS.values() if c.engine == figure.engine)
+    command = f"visavis models pull {name} --accept-licence"
+    return f" It was measured with random weights of the same size; to use it, get the weights: {command}."
 
 
 def _real_time(figures: Sequence[Figure], has_gpu: bool) -> Recommendation:

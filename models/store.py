@@ -179,6 +179,11 @@ def located(weights: Path | None) -> Path | None:
     return converted if converted.is_file() else store.path(checkpoint, checkpoint.files[0])
 
 
+def pulled(name: str) -> Path | None:
+    """A checkpoint's weights, as ``located`` gives them; None where they are not on this machine."""
+    return located(Path(name)) if Store().holds(CHECKPOINTS[name]) else None
+
+
 def _accepted(file: PublishedFile, arrived: Download, first: Record | None, published: bool, say: Say) -> str:
     """The sha256 of what arrived, if it may be kept.
 

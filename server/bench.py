@@ -77,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of a frame's time that a batch takes once, 0 to 1 (%(default)g)",
     )
     sessions.add_argument("--max-batch", type=int, default=8, help="as engine.max_batch (%(default)s)")
+    sessions.add_argument(
+        "--budget-ms", type=float, default=55.0, help="playout.render_budget_ms less 5 for handing over (%(default)g)"
+    )
     sessions.add_argument("--json", type=Path, help="write every figure to this file")
     sessions.set_defaults(run=run_sessions)
 
@@ -143,14 +146,17 @@ def run_sessions(args: argparse.Namespace) -> int:
     """Simulate and print; errors are raised as VisavisError."""
     if not 1 <= args.fps <= _FASTEST_FPS or not 0 <= args.shared <= 1 or not 1 <= args.max_batch <= _LARGEST_BATCH:
         raise VisavisError(f"--fps takes 1 to {_FASTEST_FPS:g}, --shared 0 to 1, --max-batch 1 to {_LARGEST_BATCH}.")
+    if not 1 <= args.budget_ms <= 1000:
+        raise VisavisError(f"--budget-ms takes 1 to 1000, not {args.budget_ms:g}.")
     from server.sessions_bench import StubNetwork, held
 
     network, tried = StubNetwork(args.fps, args.shared), list[dict[str, Any]]()
-    count = held(network, args.max_batch, told=tried.append)
+    count = held(network, args.max_batch, args.budget_ms, told=tried.append)
     for row in tried:
         print(f"{row['sessions']:3} sessions: {row['fps_min']:5.1f} to {row['fps_max']:5.1f} frames a second each")
     print(f"held at {FRAMES_PER_SECOND} frames a second, all of them speaking: {count} (simulated)")
-    figures = {"fps": args.fps, "shared": args.shared, "max_batch": args.max_batch, "held": count, "tried": tried}
+    figures = {"fps": args.fps, "shared": args.shared, "max_batch": args.max_batch, "budget_ms": args.budget_ms}
+    figures |= {"held": count, "tried": tried}
     _write_json(args.json, figures)
     return 0
 

@@ -51,13 +51,21 @@ def report(path: Path, settings: EngineSettings | None = None) -> dict[str, Any]
 
     ``settings``: the server's.
     """
-    from models.machine_figures import load, machine
+    from models.machine_figures import load, loaded, machine
     from models.recommendation import is_live, missing, recommend
 
     here = machine()
     ready, absent = readiness(settings)
     figures = load(path)
     known = figures or ()
+    hint = None
+    if figures is None:
+        hint = f"Nothing was measured on this machine yet; run: {COMMAND}."
+    elif (load_average := loaded(figures)) is not None:
+        hint = (
+            f"The load average was {load_average:.1f} on {here['cores']} cores before this was measured, so figures "
+            f"may be too slow; on a quiet machine run: {COMMAND} --again."
+        )
     engines = [
         asdict(figure) | {"fps": figure.fps, "live": is_live(figure), "missing": missing(figure).strip()}
         for figure in known
@@ -65,7 +73,7 @@ def report(path: Path, settings: EngineSettings | None = None) -> dict[str, Any]
     return {
         "machine": here,
         "measured": figures is not None,
-        "hint": None if figures is not None else f"Nothing was measured on this machine yet; run: {COMMAND}.",
+        "hint": hint,
         "served": ready,
         "not_served": absent,
         "engines": engines,
@@ -82,8 +90,9 @@ def _lines(told: dict[str, Any]) -> str:
     lines = [f"{here['processor']}, {here['cores']} cores, {here['gpu'] or 'no GPU'}", ""]
     lines += [
         f"{e['engine']:13} {e['side_px']:4} px {e['ms_per_frame']:9.1f} ms a frame {e['fps']:8.2f} fps  {e['title']}"
-        + (", random weights" if e["random_weights"] else "")
+        + (", random weights of the same size" if e["random_weights"] else "")
         for e in told["engines"]
     ]
     lines += ["", *(f"{row['need']}: {row['reason']}" for row in told["recommendations"])]
+    lines += ["", told["hint"]] if told["hint"] else []
     return "\n".join(lines)

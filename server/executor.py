@@ -20,15 +20,19 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _DELIVERY_S = 0.005
 """A picture is ready this long before it leaves: the event loop has to take it over."""
+_STAND_BACK_S = 0.005
+"""Frames that stand back for one of another session to come are looked at this often, should it not come."""
 _SLOW_S = 0.4 / FRAMES_PER_SECOND
 """An engine that takes longer for a frame than this share of its time is slow."""
+_GAIN = 0.9
+"""Every core is taken where a frame then takes less than this share of the time on one."""
 
 
 class Executor:
     """Runs engines off the event loop. ``start`` before use, ``aclose`` after."""
 
     def __init__(self, metrics: Metrics, threads: int | None, max_batch: int) -> None:
-        """``threads``: of the network; None takes one, or all cores for an engine that is slow on one."""
+        """``threads``: of the network; None takes one, or all cores where one is slow and all are faster."""
         self._metrics = metrics
         self._threads = threads
         self._max_batch = max_batch
@@ -92,14 +96,22 @@ class Executor:
             await self.call(partial(self._try_out, engine, requests[:size]))
 
     def _choose_threads(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
-        """One thread leaves the other cores to sound and video, so it is kept where it does."""
-        if self._threads is None and requests and min(_seconds(engine, requests) for _ in range(4)) > _SLOW_S:
+        """One thread leaves the other cores to sound and video, so it is kept where it does, or where more are no help.
+
+        Where other programs take turns on the cores, threads that wait for each other at every layer are far slower.
+        """
+        if self._threads is not None or not requests:
+            return
+        alone_s = min(_seconds(engine, requests) for _ in range(4))
+        if alone_s > _SLOW_S:
             torch.set_num_threads(os.cpu_count() or 1)
+            if min(_seconds(engine, requests) for _ in range(4)) > _GAIN * alone_s:
+                torch.set_num_threads(1)
 
     def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
         for _ in range(2):
             engine.render(requests)  # the first of a size may compile, the second be recorded as a CUDA graph
-        took_s = _seconds(engine, requests)
+        took_s = min(_seconds(engine, requests) for _ in range(2))
         with self._wake:
             self._queue.measured(engine, len(requests), took_s)
 
@@ -114,13 +126,14 @@ class Executor:
         torch.set_num_threads(self._threads or 1)
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._calls or len(self._queue))
                 if self._stopping:
                     for _, future in self._calls:
                         self._post(_cancel, future)
                     return
                 calls, self._calls = self._calls, []
                 batch, given_up = self._queue.take(time.monotonic() + _DELIVERY_S, self._max_batch)
+                if not (batch or calls):
+                    self._wake.wait(_STAND_BACK_S if len(self._queue) else None)
             self._metrics.frames_given_up.inc(len(given_up))
             for function, future in calls:
                 self._answer(function, future)

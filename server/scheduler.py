@@ -1,14 +1,14 @@
 """Which frames to draw next: earliest deadline first, many sessions in one batch. Pure and clock-free.
 
 A frame that cannot be ready by its deadline is given up before time is spent on it. When what waits is more than
-can be drawn in time, the session that was drawn most often of late gives up a frame, so that under overload all
-frame rates fall alike: drawing late frames of everybody would show nothing to anybody.
+can be drawn in time, the session goes first that was drawn least, so that under overload all frame rates fall
+alike: drawing late frames of everybody would show nothing to anybody.
 """
 
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 
 from models.engine import Engine
 from models.talker import FrameJob, Talker
+from models.timebase import FRAME_MS
+from server.batch_cost import BatchCost
 
-_COST_SHARE = 0.2
-"""Weight of a new measurement in the running mean of a batch's cost."""
-_DEVIATIONS = 2.0
-_NEARLY = 1.02
-"""A batch may cost this much more a frame than the best one, if it is smaller."""
-_MEMORY_S = 2.0
-"""Time in which what a session was drawn counts less by a factor e."""
+_FRAME_S = FRAME_MS / 1000
+_LAG = 2
+"""A session this many frames behind others keeps its place before them, even if its next frame is yet to come."""
+_TRY_S = 0.2
+_TRY_COSTS = 4.0
+"""Where nothing can be ready by the estimate, one frame is tried so long after the last batch, and so many costs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
     """A frame somebody waits for."""
 
@@ -39,43 +40,6 @@ class Work:
     """Called on the event loop with (frame index, I420 picture)."""
 
 
-class BatchCost:
-    """Seconds that a batch takes, as measured: running mean and mean deviation for every size seen."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[float, float]] = {}
-
-    def add(self, frames: int, seconds: float) -> None:
-        """Note how long a batch of ``frames`` took."""
-        mean_s, deviation_s = self._seen.get(frames, (seconds, 0.0))
-        deviation_s += _COST_SHARE * (abs(seconds - mean_s) - deviation_s)
-        self._seen[frames] = mean_s + _COST_SHARE * (seconds - mean_s), deviation_s
-
-    def of(self, frames: int) -> float:
-        """Seconds that a batch hardly ever exceeds: between the sizes seen, and in proportion outside of them.
-
-        As TCP takes its time-out from round trips (RFC 6298). 0 before the first measurement. Too good an estimate of
-        a small batch is put right by drawing it; too bad a one would never be tried.
-        """
-        if not self._seen:
-            return 0.0
-        sizes = sorted(self._seen)
-        share = min(1.0, frames / sizes[0]) * max(1.0, frames / sizes[-1])
-        bounds = [mean_s + _DEVIATIONS * deviation_s for mean_s, deviation_s in map(self._seen.__getitem__, sizes)]
-        return share * float(np.interp(frames, sizes, bounds))
-
-    def best_size(self, limit: int, within_s: float) -> int:
-        """The smallest batch up to ``limit``, ready ``within_s``, that draws about as many frames a second as any.
-
-        Not larger than it must be, for who comes during a batch has to wait for its end. At least 1.
-        """
-        if not self._seen:
-            return limit
-        sizes = [size for size in range(1, limit + 1) if self.of(size) <= within_s]
-        best = min((self.of(size) / size for size in sizes), default=0.0)
-        return next((size for size in sizes if self.of(size) / size <= _NEARLY * best), 1)
-
-
 class DeadlineQueue:
     """Frames waiting to be drawn."""
 
@@ -83,8 +47,12 @@ class DeadlineQueue:
         self._waiting: list[tuple[float, int, Work]] = []
         self._order = itertools.count()
         self._costs: dict[Engine, BatchCost] = {}
-        self._drawn: dict[Hashable, tuple[float, float]] = {}
-        """Owner -> (recent frames drawn, when that was right)."""
+        self._taken_s: dict[Engine, float] = {}
+        """When an engine's last batch was taken."""
+        self._drawn: dict[Hashable, int] = {}
+        """Owner -> frames drawn, counted from the least of all others' counts when it began to speak."""
+        self._due: dict[Hashable, tuple[float, Engine]] = {}
+        """Owner -> (deadline of the next frame to come, who draws it)."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -92,72 +60,109 @@ class DeadlineQueue:
     def push(self, work: Work) -> None:
         """Add a frame; equal deadlines keep their order."""
         bisect.insort(self._waiting, (work.deadline_s, next(self._order), work))
+        if self._due.get(work.owner, (-math.inf,))[0] < work.deadline_s - _FRAME_S / 2:
+            # After silence: what it did not need then, it is not owed now.
+            speaking = [o for o, (due_s, _) in self._due.items() if due_s >= work.deadline_s - _FRAME_S / 2]
+            least = min((self._drawn[owner] for owner in speaking), default=0)
+            self._drawn[work.owner] = max(least, self._drawn.get(work.owner, 0))
+        self._due[work.owner] = work.deadline_s + _FRAME_S, work.engine
 
     def measured(self, engine: Engine, frames: int, seconds: float) -> None:
         """Note how long ``engine`` took for a batch."""
-        self._costs.setdefault(engine, BatchCost()).add(frames, seconds)
+        self._cost(engine).add(frames, seconds)
 
     def take(self, now_s: float, max_batch: int) -> tuple[list[Work], list[Work]]:
         """The next batch, all for one engine, and the frames that are given up.
 
-        The batch is of what waits now, up to ``max_batch`` and no more than can be ready by its first deadline:
-        nothing is held back to fill it. If estimates say that nothing can be ready, one frame whose deadline has
-        not passed is tried all the same, for only drawing corrects an estimate.
+        The batch is of what waits now, up to ``max_batch``, and ready by all its deadlines: nothing is held back to
+        fill it. It may be empty though frames wait, where drawing them would cost a session its next frame that is
+        behind already; look again when one is pushed.
         """
-        given_up = self._shed(now_s, max_batch)
+        given_up = self._remove(lambda work: now_s + self._cost(work.engine).of(1) > work.deadline_s)
         if not self._waiting:
-            hopeful = [work for work in given_up if work.deadline_s >= now_s]
-            if not hopeful:
-                return [], given_up
-            last = max(hopeful, key=lambda work: work.deadline_s)
-            given_up.remove(last)
-            return self._count([last], now_s), given_up
-        deadline_s, _, first = self._waiting[0]
-        same = [entry for entry in self._waiting if entry[2].engine is first.engine]
-        size = self._cost(first.engine).best_size(min(max_batch, len(same)), deadline_s - now_s)
-        chosen = same[:size]
-        for entry in chosen:
-            self._waiting.remove(entry)
-        return self._count([work for _, _, work in chosen], now_s), given_up
+            return self._attempt(given_up, now_s)
+        batches = list(self._batches(now_s, max_batch))
+        if not batches:
+            return [], given_up
+        cost = self._cost(batches[0][0].engine)
+        size = cost.best_size([len(batch) for batch in batches])
+        batch = next(batch for batch in batches if len(batch) == size)
+        self._remove(set(batch).__contains__)
+        newest_s = {work.owner: work.deadline_s for work in batch}
+        # What their sessions have waiting from before goes too: frames are never drawn out of order.
+        given_up += self._remove(lambda work: work.deadline_s < newest_s.get(work.owner, -math.inf))
+        return self._note(batch, now_s), given_up
 
     def forget(self, owner: Hashable) -> None:
         """Remove every frame of a session that has ended."""
-        self._waiting = [entry for entry in self._waiting if entry[2].owner != owner]
+        self._remove(lambda work: work.owner == owner)
         self._drawn.pop(owner, None)
+        self._due.pop(owner, None)
 
     def _cost(self, engine: Engine) -> BatchCost:
         return self._costs.setdefault(engine, BatchCost())
 
-    def _shed(self, now_s: float, max_batch: int) -> list[Work]:
-        """Remove and return frames until all that wait can be drawn in time, one batch after another."""
-        given_up: list[Work] = []
-        while (late := self._first_late(now_s, max_batch)) is not None:
-            upto = self._waiting[: late + 1]
-            hopeless = [entry for entry in upto if now_s + self._cost(entry[2].engine).of(1) > entry[0]]
-            # Of the best-served session, the frame that is due first: its next one then follows in step.
-            best_served = max(upto, key=lambda entry: (self._served(entry[2].owner, now_s), -entry[0]))
-            victim = hopeless[0] if hopeless else best_served
-            self._waiting.remove(victim)
-            given_up.append(victim[2])
-        return given_up
+    def _remove(self, condition: Callable[[Work], bool]) -> list[Work]:
+        removed = [work for _, _, work in self._waiting if condition(work)]
+        if removed:
+            self._waiting = [entry for entry in self._waiting if not condition(entry[2])]
+        return removed
 
-    def _first_late(self, now_s: float, max_batch: int) -> int | None:
-        """Position of the first waiting frame that would not be ready in time, if all before it are drawn."""
+    def _attempt(self, given_up: list[Work], now_s: float) -> tuple[list[Work], list[Work]]:
+        """One of the frames that cannot be ready by the estimate, now and then: only drawing corrects an estimate."""
+        for work in reversed(given_up):
+            rest_s = max(_TRY_S, _TRY_COSTS * self._cost(work.engine).of(1))
+            if work.deadline_s >= now_s >= self._taken_s.get(work.engine, -math.inf) + rest_s:
+                given_up.remove(work)
+                return self._note([work], now_s), given_up
+        return [], given_up
+
+    def _batches(self, now_s: float, max_batch: int) -> Iterator[list[Work]]:
+        """What may be drawn next: of every size the frames whose turn it is."""
+        waiting = [work for _, _, work in self._waiting]
+        overloaded = not self._is_feasible(waiting, now_s, max_batch)
+        # Among equals goes first who was drawn least, or the last in line would be the one to miss every time.
+        waiting.sort(key=lambda work: (0.0 if overloaded else work.deadline_s, self._drawn[work.owner]))
+        alike = [work for work in waiting if work.engine is waiting[0].engine]
+        for size in range(1, min(max_batch, len(alike)) + 1):
+            end_s = now_s + self._cost(waiting[0].engine).of(size)
+            ready = [work for work in alike if work.deadline_s >= end_s]
+            if overloaded:
+                ready = list({work.owner: work for work in reversed(ready)}.values())[::-1]
+            batch = ready[:size]
+            in_time = len(batch) == size and (overloaded or batch[0] is waiting[0])
+            passed_over = waiting if overloaded else []
+            if in_time and self._leaves_turns(batch, passed_over, now_s, end_s):
+                yield batch
+
+    def _is_feasible(self, waiting: list[Work], now_s: float, max_batch: int) -> bool:
+        """Whether all that waits can be drawn in time, earliest deadline first, one batch after another."""
         ready_s = now_s
-        for position, (deadline_s, _, work) in enumerate(self._waiting):
-            cost = self._cost(work.engine)
-            size = cost.best_size(max_batch, math.inf)
-            ready_s += cost.of(size) / size
-            if max(ready_s, now_s + cost.of(1)) > deadline_s:
-                return position
-        return None
+        while waiting:
+            cost = self._cost(waiting[0].engine)
+            alike = [work for work in waiting if work.engine is waiting[0].engine][:max_batch]
+            within_s = waiting[0].deadline_s - ready_s
+            sizes = [size for size in range(1, len(alike) + 1) if cost.of(size) <= within_s]
+            if not sizes:
+                return False
+            drawn = alike[: cost.best_size(sizes)]
+            ready_s += cost.of(len(drawn))
+            waiting = [work for work in waiting if work not in drawn]
+        return True
 
-    def _served(self, owner: Hashable, now_s: float) -> float:
-        """How much of a session was drawn of late."""
-        drawn, at_s = self._drawn.get(owner, (0.0, now_s))
-        return drawn * math.exp((at_s - now_s) / _MEMORY_S)
+    def _leaves_turns(self, batch: list[Work], passed_over: list[Work], now_s: float, end_s: float) -> bool:
+        """Whether no session that is behind those of ``batch`` loses its turn if the device is busy till ``end_s``."""
+        behind = max(self._drawn[work.owner] for work in batch) - _LAG
+        owners = {work.owner for work in batch}
+        losing = {work.owner for work in passed_over}
+        for owner, (due_s, engine) in self._due.items():
+            latest_s = due_s - self._cost(engine).of(1)
+            if now_s <= latest_s < end_s:
+                losing.add(owner)
+        return all(self._drawn[owner] > behind for owner in losing - owners)
 
-    def _count(self, batch: list[Work], now_s: float) -> list[Work]:
+    def _note(self, batch: list[Work], now_s: float) -> list[Work]:
         for work in batch:
-            self._drawn[work.owner] = (self._served(work.owner, now_s) + 1.0, now_s)
+            self._drawn[work.owner] += 1
+        self._taken_s[batch[0].engine] = now_s
         return batch

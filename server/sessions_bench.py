@@ -19,7 +19,7 @@ from server.scheduler import DeadlineQueue, Work
 
 HELD_FPS = 24.9
 """A session that is drawn this often is held at 25 frames a second: a frame in ten seconds may be missing."""
-_BUDGET_S = 0.055
+BUDGET_MS = 55.0
 """Time to draw a frame in: the default ``playout.render_budget_ms`` less the handing over."""
 _SETTLING_S = 2.0
 _SECONDS = 12.0
@@ -39,16 +39,18 @@ class StubNetwork:
         return (self.shared + frames * (1 - self.shared)) / self.fps
 
 
-def rates(network: StubNetwork, sessions: int, max_batch: int = 8) -> list[float]:
+def rates(network: StubNetwork, sessions: int, max_batch: int = 8, budget_ms: float = BUDGET_MS) -> list[float]:
     """Frames a second of every one of so many sessions that all speak without a pause."""
     queue, engine = DeadlineQueue(), cast(Engine, ProbeEngine())
+    for size in range(1, max_batch + 1):
+        queue.measured(engine, size, network.seconds(size))  # as a server does before its first visitor
     drawn = dict.fromkeys(range(sessions), 0)
     tick, now_s = 0, 0.0
     while now_s < _SECONDS:
         while tick / FRAMES_PER_SECOND <= now_s:
             # Sessions tick at the same instants.
             for owner in drawn:
-                queue.push(_work(owner, engine, tick / FRAMES_PER_SECOND + _BUDGET_S))
+                queue.push(_work(owner, engine, tick / FRAMES_PER_SECOND + budget_ms / 1000))
             tick += 1
         batch, _ = queue.take(now_s, max_batch)
         if not batch:
@@ -64,11 +66,15 @@ def rates(network: StubNetwork, sessions: int, max_batch: int = 8) -> list[float
 
 
 def held(
-    network: StubNetwork, max_batch: int = 8, most: int = 64, told: Callable[[dict[str, Any]], object] = id
+    network: StubNetwork,
+    max_batch: int = 8,
+    budget_ms: float = BUDGET_MS,
+    most: int = 64,
+    told: Callable[[dict[str, Any]], object] = id,
 ) -> int:
     """The most sessions up to ``most`` that are all held; ``told`` hears of every number tried, the first over too."""
     for sessions in range(1, most + 1):
-        each = rates(network, sessions, max_batch)
+        each = rates(network, sessions, max_batch, budget_ms)
         told({"sessions": sessions, "fps_min": min(each), "fps_max": max(each)})
         if min(each) < HELD_FPS:
             return sessions - 1

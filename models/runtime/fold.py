@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.runtime.prepacked import PrepackedConv2d
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -43,3 +45,38 @@ def fold_norms(network: Network) -> Network:
 def _is_block(module: nn.Module) -> bool:
     parts = getattr(module, "conv_block", None)
     return parts is not None and len(parts) == 2 and isinstance(parts[1], nn.BatchNorm2d)
+
+
+class SpreadCell(nn.Module):
+    """A transposed convolution without padding of maps of one cell, which is a matrix product, then ReLU."""
+
+    def __init__(self, convolution: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        rows, columns = convolution.kernel_size
+        self._cells = rows, columns, convolution.out_channels
+        product = nn.Conv2d(convolution.in_channels, rows * columns * convolution.out_channels, 1)
+        product.requires_grad_(False).to(convolution.weight.dtype)
+        product.weight.copy_(convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None])
+        assert convolution.bias is not None
+        assert product.bias is not None
+        product.bias.copy_(convolution.bias.repeat(rows * columns))
+        self.product = PrepackedConv2d(product, residual=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, 1, 1) -> (n, outputs, rows, columns), channels last."""
+        return cast(Tensor, self.product(x)).view(-1, *self._cells).permute(0, 3, 1, 2)
+
+
+def prepack(network: Network) -> Network:
+    """Replace every :class:`FoldedBlock` of a network, which has its final type, by its prepacked one, in place."""
+    for name, child in network.named_children():
+        if isinstance(child, FoldedBlock):
+            convolution = cast(nn.Conv2d | nn.ConvTranspose2d, child.convolution)
+            # The one transposed convolution without padding is the first of the decoder, from 1x1 to 3x3.
+            if isinstance(convolution, nn.ConvTranspose2d) and convolution.padding == (0, 0):
+                setattr(network, name, SpreadCell(convolution))
+            else:
+                setattr(network, name, PrepackedConv2d(convolution, child.residual))
+        else:
+            prepack(child)
+    return network

@@ -35,7 +35,7 @@ _WAYS: dict[RuntimeName, Callable[..., Call]] = {
     "compiled": as_compiled,
     "tensorrt": as_engine,
 }
-_MAY_FAIL: tuple[RuntimeName, ...] = ("compiled", "tensorrt")
+COMPILERS: tuple[RuntimeName, ...] = ("compiled", "tensorrt")
 """They hang on compilers and drivers of the machine."""
 _BUILDS = {"compiled": "compiling", "tensorrt": "building a TensorRT engine"}
 
@@ -57,7 +57,7 @@ class Runtime:
         """
         network = network.to(self.device)
         batch = [tensor.to(self.device) for tensor in example]
-        if self.name in _MAY_FAIL:
+        if self.name in COMPILERS:
             try:
                 return _WAYS[self.name](network, *batch)
             except Exception as error:  # compilers raise what they like

@@ -17,10 +17,11 @@ from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS
 from models.avatar import Avatar
 from models.engine import MelWindow, RenderRequest, finish
-from models.runtime.fold import fold_norms
+from models.runtime.fold import fold_norms, prepack
 from models.runtime.names import DeviceName, RuntimeName
 from models.runtime.precision import preferred_dtype
-from models.runtime.runtime import Runtime, choose
+from models.runtime.prepacked import can_prepack
+from models.runtime.runtime import COMPILERS, Runtime, choose
 from models.runtime.scripted import Call
 from models.wav2lip.network import Generator
 from models.wav2lip.packing import Packing, Rows
@@ -84,7 +85,10 @@ class Wav2LipEngine:
         self._painters: dict[Cutout, Call] = {}
 
     def _fast(self, module: nn.Module) -> nn.Module:
-        return module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        module = module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Compilers lay weights out themselves, and look into nothing but plain convolutions.
+        plain = self.runtime.name in COMPILERS or not can_prepack(self.runtime.device, self.dtype)
+        return module if plain else prepack(module)
 
     def prepare(self, avatar: Avatar) -> PreparedAvatar:
         """Encode every idle frame's face: some 5 ms a frame."""

@@ -1,15 +1,19 @@
 """``visavis recommend``: from measured figures to words."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models import machine_figures
+from models.errors import CheckpointError
 from models.machine_figures import Figure, load, machine, save
-from models.recommendation import recommend
+from models.recommendation import missing, recommend
 from models.sadtalker import figure as sadtalker
+from models.sadtalker.stand_in import write_stand_in
+from models.sadtalker.weights import NETWORK_FILES
 from server.cli import main
 
 MOUTH = Figure("wav2lip", "Wav2Lip", moves_head=False, random_weights=False, side_px=96, ms_per_frame=8.0)
@@ -30,7 +34,8 @@ def test_a_slow_machine_gets_the_mouth_live_and_the_head_in_films() -> None:
     assert "A GPU is missing" in rows["real-time"].reason
     assert not rows["head motion"].live
     assert "a second of video takes 100 s" in rows["head motion"].reason
-    assert "get the weights: " in rows["quality"].reason
+    assert "visavis models pull liveportrait" in rows["quality"].reason
+    assert "visavis models pull sadtalker" in missing(FILM)
 
 
 def test_the_figures_decide() -> None:
@@ -77,6 +82,33 @@ def test_the_command_measures_once(
     assert told["measured"]
     assert told["engines"][0]["engine"] == "wav2lip"
     assert told["engines"][0]["fps"] > 1
+
+
+def test_figures_of_a_busy_machine_are_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "engines.json"
+    monkeypatch.setattr(machine_figures, "_MEASURES", (("models.wav2lip.figure", "measure"),))
+    for average, busy in ((7.5, True), (0.1, False)):
+        monkeypatch.setattr(os, "getloadavg", lambda average=average: (average, 0.0, 0.0))
+        assert main(["recommend", "--again", "--figures", str(path)]) == 0
+        told = capsys.readouterr().out
+        assert ("The load average was 7.5" in told, "--again" in told) == (busy, busy)
+
+
+def test_pulled_weights_make_old_figures_void_and_are_the_ones_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
+    path = tmp_path / "engines.json"
+    save(path, (MOUTH, FILM))
+    assert load(path) is not None
+    write_stand_in(tmp_path / "models" / "sadtalker", 1 / 16)
+    assert load(path) is None
+    assert not Figure(**sadtalker.measure()).random_weights
+    (tmp_path / "models" / "sadtalker" / NETWORK_FILES[256]).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError):
+        sadtalker.measure()
 
 
 def test_a_film_engine_can_be_measured() -> None:

@@ -1,0 +1,66 @@
+import copy
+
+import pytest
+import torch
+from models.wav2lip.fold import SpreadCell
+from torch import nn
+from torch.nn import functional
+
+from models.runtime.prepacked import PrepackedConv2d, can_prepack
+from models.runtime.scripted import as_one_call
+
+CPU = torch.device("cpu")
+
+
+def last(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(24, 24, 3, padding=1),
+        nn.Conv2d(24, 40, 3, stride=(3, 2), padding=1),
+        nn.Conv2d(24, 8, 3),
+        nn.Conv2d(24, 16, 1, bias=False),
+        nn.ConvTranspose2d(24, 40, 3, stride=2, padding=1, output_padding=1),
+    ],
+    ids=["same", "strided", "bare", "1x1", "transposed"],
+)
+@pytest.mark.parametrize("dtype", [dtype for dtype in (torch.float32, torch.bfloat16) if can_prepack(CPU, dtype)])
+def test_it_is_its_convolution_at_any_batch_size(
+    convolution: nn.Conv2d | nn.ConvTranspose2d, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(1)
+    convolution = copy.deepcopy(convolution).to(dtype).requires_grad_(False)
+    call = as_one_call(PrepackedConv2d(convolution, residual=False), last(torch.zeros(2, 24, 9, 12, dtype=dtype)))
+    tolerance = 1e-4 if dtype == torch.float32 else 0.02
+    for count in (1, 2, 5):
+        x = last(torch.randn(count, 24, 9, 12).to(dtype))
+        drawn = call(x)
+        assert drawn.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(drawn, functional.relu(convolution(x)), rtol=tolerance, atol=tolerance)
+
+
+def test_the_input_is_added_before_the_relu() -> None:
+    convolution = nn.Conv2d(24, 24, 3, padding=1).requires_grad_(False)
+    x = last(torch.randn(3, 24, 9, 12))
+    before = x.clone()
+    drawn = PrepackedConv2d(convolution, residual=True)(x)
+    torch.testing.assert_close(drawn, functional.relu(convolution(x) + x), rtol=1e-4, atol=1e-4)
+    assert torch.equal(x, before)
+
+
+def test_one_cell_spread_is_its_transposed_convolution() -> None:
+    convolution = nn.ConvTranspose2d(24, 40, 3).requires_grad_(False)
+    call = as_one_call(SpreadCell(convolution), torch.zeros(2, 24, 1, 1))
+    for count in (1, 4):
+        x = torch.randn(count, 24, 1, 1)
+        drawn = call(x)
+        assert drawn.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(drawn, functional.relu(convolution(x)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_gpu_and_other_types_are_left_alone() -> None:
+    assert not can_prepack(torch.device("cuda"), torch.float32)
+    assert not can_prepack(CPU, torch.float64)
