@@ -17,8 +17,9 @@ from models.audio.encoder import WINDOW_COLUMNS, audio_encoder
 from models.audio.mel import N_MELS, SILENCE
 from models.engine import MelWindow
 from models.errors import CheckpointError
-from models.runtime.fold import fold_norms
+from models.runtime.fold import fold_norms, prepack
 from models.runtime.precision import preferred_dtype
+from models.runtime.prepacked import can_prepack
 from models.runtime.scripted import as_one_call
 from models.studio.visemes import MOUTH_NAMES, curves_from_code
 
@@ -133,6 +134,8 @@ class Ear:
         self._dtype = preferred_dtype()
         fast = fold_norms(encoder).requires_grad_(False).to(self._dtype)
         fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if can_prepack(torch.device("cpu"), self._dtype):
+            fast = prepack(fast)
         self._call = as_one_call(fast, torch.zeros(4, 1, N_MELS, WINDOW_COLUMNS, dtype=self._dtype))
 
     @torch.inference_mode()

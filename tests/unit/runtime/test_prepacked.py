@@ -2,10 +2,10 @@ import copy
 
 import pytest
 import torch
-from models.wav2lip.fold import SpreadCell
 from torch import nn
 from torch.nn import functional
 
+from models.runtime.fold import SpreadCell
 from models.runtime.prepacked import PrepackedConv2d, can_prepack
 from models.runtime.scripted import as_one_call
 
