@@ -61,7 +61,7 @@ class Recipe:
     """Of the running average of the weights, which is what is kept in the end."""
     held_out: int = 64
     """Last samples of the corpora, kept from training, for the sheets."""
-    inputs: Inputs = field(default_factory=lambda: Inputs(talking=0.4, hushed=0.15))
+    inputs: Inputs = field(default_factory=lambda: Inputs(talking=0.35, hushed=0.25))
     seed: int = 1
     bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
     """Only where the processor multiplies it: elsewhere it is slower than float32."""
