@@ -92,11 +92,13 @@ class Training:
         return float(loss.detach())
 
     def write(self) -> None:
-        """The state to resume from, and the ear."""
+        """The state to resume from, and the ear, weights in bfloat16."""
         encoder = self.encoder.state_dict()
         state = {"encoder": encoder, "optimiser": self.optimiser.state_dict(), "step": self.step}
         _aside(self._state, lambda path: torch.save(state, path))
-        tensors = {PREFIX + n: t.contiguous() for n, t in encoder.items() if t.is_floating_point()}
+        # Statistics need float32; the counter of batches seen is of no use later.
+        kept = {name: tensor for name, tensor in encoder.items() if tensor.is_floating_point()}
+        tensors = {PREFIX + n: (t if "running" in n else t.bfloat16()).contiguous() for n, t in kept.items()}
         _aside(self.out, lambda path: save_file(tensors, path, metadata=self.shape.metadata))
 
 
