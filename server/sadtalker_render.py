@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render a film; errors are raised as VisavisError."""
+    from models.runtime.runtime import choose
     from models.sadtalker.pipeline import Pipeline
     from models.sadtalker.portrait import read_portrait
     from models.sadtalker.settings import Choices
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     frames = check_speech(args.speech)
     box = getattr(args, "box", None)
     portrait = read_portrait(args.face, choices.preprocess, parse_box(box) if box else None)
-    pipeline = Pipeline.load(weights_folder(args.weights, choices), choices)
+    folder = weights_folder(args.weights, choices)
+    pipeline = Pipeline.load(folder, choices, choose(args.runtime, args.device))
     references = _references(pipeline, args, choices)
     heard = tqdm(read_sound(args.speech), "hearing", frames, unit="frame", disable=args.quiet, leave=False)
     film = pipeline.film(portrait, heard, frames, choices, references)

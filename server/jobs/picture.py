@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.sadtalker.pipeline import Pipeline
     from models.sadtalker.portrait import Portrait
     from models.sadtalker.settings import Choices
+    from server.config import EngineSettings
 
 _BATCH_FRAMES = 1
 """A frame takes seconds on a processor, and a cancelled job ends between two batches."""
@@ -98,8 +99,9 @@ def _kept(folder: JobFolder) -> dict[str, object]:
 class FilmMaker:
     """A worker's: keeps the networks of the last film for the next."""
 
-    def __init__(self, weights: Path | None, threads: int) -> None:
-        self._weights, self._threads = weights, threads
+    def __init__(self, weights: Path | None, engine: "EngineSettings") -> None:
+        """``engine``: says on which device, how and with how many threads the networks run."""
+        self._weights, self._engine = weights, engine
         self._loaded: tuple[tuple[int, bool], Pipeline] | None = None
 
     def weights(self, folder: JobFolder) -> tuple[Path, ...]:
@@ -134,11 +136,13 @@ class FilmMaker:
         self._loaded = None
 
     def _pipeline(self, choices: "Choices") -> "Pipeline":
+        from models.runtime.runtime import choose
         from models.sadtalker.pipeline import Pipeline
 
         key = (choices.size_px, choices.is_full)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # not two of them at a time
-            self._loaded = (key, Pipeline.load(weights_folder(self._weights, choices), choices))
-            use_threads(self._threads)
+            runtime = choose(self._engine.runtime, self._engine.device)
+            self._loaded = (key, Pipeline.load(weights_folder(self._weights, choices), choices, runtime))
+            use_threads(self._engine.threads or 1)
         return self._loaded[1]
