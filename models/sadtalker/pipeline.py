@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.audio.resample import SpeechResampler
 from models.errors import CheckpointError
+from models.face.enhancer import FaceEnhancer, Points, similarity
 from models.runtime.runtime import Runtime, choose
 from models.sadtalker import coefficients
 from models.sadtalker.animation import AnimatedSource, Animator
@@ -50,6 +52,8 @@ class Film:
     source: AnimatedSource
     driven: Floats
     """(frames, 70 or 73)."""
+    enhancer: FaceEnhancer | None = None
+    """Restores the face of every frame."""
 
     def __len__(self) -> int:
         return len(self.driven)
@@ -69,7 +73,24 @@ class Film:
     def _drawn(self, frames: range) -> list[Rgb]:
         windows = torch.from_numpy(coefficients.windows(self.driven, list(frames)))
         drawn = self.animator.frames(self.source, windows.to(self.source.canonical.device)).cpu().numpy()
-        return [self.portrait.frame(picture, self.choices.size_px) for picture in drawn]
+        pictures = [self.portrait.frame(picture, self.choices.size_px) for picture in drawn]
+        if self.enhancer is None:
+            return pictures
+        return [self.enhancer.enhance(*pair) for pair in zip(pictures, self._faces(windows), strict=True)]
+
+    def _faces(self, windows: Tensor) -> Iterator[Points]:
+        """Of each frame eye centres, nose tip and mouth corners (5, 2) in its pixels.
+
+        The picture's own, moved as the keypoints move: by the similarity that fits best. Of a turned head that is
+        rough by some pixels, but as smooth as the head's motion, which a detector in each frame would not be.
+        """
+        device = self.source.canonical.device
+        moved = self.animator.keypoints(self.source, windows.to(device))[..., :2].cpu().numpy().astype(np.float64)
+        rest = self.source.keypoints[0, :, :2].cpu().numpy().astype(np.float64)
+        five = self.portrait.five()
+        for points in moved:
+            motion = similarity(rest, points)
+            yield self.portrait.shown(five @ motion[:, :2].T + motion[:, 2], self.choices.size_px)
 
 
 class Pipeline:
@@ -93,7 +114,7 @@ class Pipeline:
             dtype: of the renderer's convolutions, see ``FastRenderer``.
             runtime: None is scripted on the CPU.
         """
-        runtime = runtime or choose("scripted", "cpu")
+        self.runtime = runtime = runtime or choose("scripted", "cpu")
         self._device = runtime.device
         self._reconstruction = networks.reconstruction.to(self._device)
         self._talk = Talk(expression_call(networks.expression, runtime), FastPose(networks.pose, runtime))
@@ -131,6 +152,7 @@ class Pipeline:
         frames: int,
         choices: Choices,
         references: References | None = None,
+        enhancer: FaceEnhancer | None = None,
     ) -> Film:
         """Look at the picture and hear the sound.
 
@@ -140,6 +162,7 @@ class Pipeline:
             frames: of the film, 40 ms each.
             choices: of the film; ``preprocess`` and ``size_px`` are the portrait's and the weights'.
             references: motion of others.
+            enhancer: restores every frame's face; None leaves frames as they are drawn.
         """
         references = references or References()
         source = self.coefficients(portrait, choices.size_px)
@@ -148,7 +171,7 @@ class Pipeline:
         driven = coefficients.driven(spoken, source, full=full, still=still, expression_scale=choices.expression_scale)
         picture = torch.from_numpy(portrait.input(choices.size_px)).to(self._device)
         window = torch.from_numpy(coefficients.source_window(source, full=full)).to(self._device)
-        return Film(portrait, choices, self._animator, self._animator.source(picture, window), driven)
+        return Film(portrait, choices, self._animator, self._animator.source(picture, window), driven, enhancer)
 
     def _speak(
         self,
