@@ -121,3 +121,14 @@ def test_the_bench_names_device_and_runtime(tmp_path: Path, weights: Path) -> No
     figures = json.loads(report.read_text())
     assert (figures["device"], figures["runtime"]) == ("cpu", "eager")
     assert figures["error_mean"] < 10
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_nothing_stays_behind_on_the_cpu(dtype: torch.dtype) -> None:
+    """On PyTorch's device without values, which as any other takes neither tensors of the CPU nor mixed numbers."""
+    meta = Runtime("eager", torch.device("meta"))
+    fast = FastRenderer(lively_renderer(0.0625, 1), dtype, meta)
+    points = torch.zeros(3, 15, 3, device="meta")
+    features = fast.encode(torch.zeros(1, 3, 128, 128, device="meta"))
+    drawn = fast.picture(features.repeated(3), points, points)
+    assert (drawn.device.type, drawn.dtype, tuple(drawn.shape)) == ("meta", torch.float32, (3, 3, 128, 128))
