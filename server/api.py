@@ -6,7 +6,7 @@ import os
 from aiohttp import web
 
 from server.engine_report import readiness
-from server.keys import MANAGER, METRICS, READY, SETTINGS
+from server.keys import MANAGER, METRICS, READY, RECORDINGS, SETTINGS
 from server.paths import STATIC
 from server.turn import ice_servers
 
@@ -33,7 +33,10 @@ async def get_page(_request: web.Request) -> web.FileResponse:
 
 
 async def get_config(request: web.Request) -> web.Response:
-    """What the page needs to know before it offers; of engines whose weights are missing, how to get them."""
+    """What the page needs to know before it offers; of engines whose weights are missing, how to get them.
+
+    ``recordings`` says whether an offer may ask for a recording.
+    """
     settings = request.app[SETTINGS]
     ready, missing = await asyncio.to_thread(readiness, settings.engine)
     return web.json_response(
@@ -42,6 +45,7 @@ async def get_config(request: web.Request) -> web.Response:
             "sample": "/static/sample.wav",
             "engines": ready,
             "missing_engines": missing,
+            "recordings": request.app[RECORDINGS].may_record,
         }
     )
 

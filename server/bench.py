@@ -93,6 +93,7 @@ def _add_sadtalker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--avatar", default="ada", help="whose face is drawn (%(default)s)")
     parser.add_argument("--weights", type=Path, help="folder of weights (default: random, of the published width)")
     parser.add_argument("--size", type=int, default=256, help="pixels: 256 | 512 (%(default)s)")
+    add_runtime(parser)
     parser.add_argument("--batch", type=int, default=1, help="frames drawn in one go (%(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="drawings by each in turn (%(default)s)")
@@ -165,6 +166,7 @@ def run_sadtalker(args: argparse.Namespace) -> int:
     """Measure and print; errors are raised as VisavisError."""
     if args.threads < 1 or not 1 <= args.rounds <= 100 or not 1 <= args.batch <= 64:
         raise VisavisError("--threads takes 1 or more, --rounds 1 to 100, --batch 1 to 64.")
+    from models.runtime.runtime import choose
     from models.sadtalker import speed
     from models.sadtalker.stand_in import lively_renderer
     from models.sadtalker.weights import NETWORK_FILES, load_networks
@@ -176,7 +178,8 @@ def run_sadtalker(args: argparse.Namespace) -> int:
         lively_renderer(1.0, 1) if weights is None else load_networks(weights / NETWORK_FILES[args.size]).renderer
     )
     photo = _avatar(args.avatar).frame_rgb(0)
-    measured = speed.measure(renderer, photo, args.size, batch=args.batch, threads=args.threads, rounds=args.rounds)
+    how = {"batch": args.batch, "threads": args.threads, "rounds": args.rounds}
+    measured = speed.measure(renderer, photo, args.size, **how, runtime=choose(args.runtime, args.device))
     load = os.getloadavg()
     print(f"{speed.table(measured)}\nload average: {', '.join(f'{value:.2f}' for value in load)}")
     _write_json(args.json, {**asdict(measured), "weights": weights.name if weights else "random", "load_average": load})

@@ -129,6 +129,7 @@ class JobSettings(_Section):
     max_attempts: int = Field(ge=1)
     keep_s: float = Field(gt=0)
     sadtalker_weights: Path | None
+    enhancer: Path | None
 
     @property
     def place(self) -> Path:

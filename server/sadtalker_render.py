@@ -18,6 +18,8 @@ from server.own_avatars import parse_box
 from server.render import OFFLINE, read_sound, write_video
 
 if TYPE_CHECKING:
+    from models.face.enhancer import FaceEnhancer
+    from models.runtime.runtime import Runtime
     from models.sadtalker.pipeline import Pipeline, References
     from models.sadtalker.settings import Choices
 
@@ -38,11 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--reference-blink", type=Path, metavar="CLIP", help="blink as this clip's face does")
     group.add_argument("--size", type=int, default=256, help="pixels that are drawn: 256 | 512 (%(default)s)")
     group.add_argument("--batch", type=int, default=2, help="frames drawn in one go (%(default)s)")
+    group.add_argument("--enhancer", type=Path, metavar="FILE", help="ONNX face restoration network for every frame")
     group.add_argument("--seed", type=int, default=0, help="of blinks and head motion (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Render a film; errors are raised as VisavisError."""
+    from models.runtime.runtime import choose
     from models.sadtalker.pipeline import Pipeline
     from models.sadtalker.portrait import read_portrait
     from models.sadtalker.settings import Choices
@@ -61,15 +65,31 @@ def run(args: argparse.Namespace) -> int:
     frames = check_speech(args.speech)
     box = getattr(args, "box", None)
     portrait = read_portrait(args.face, choices.preprocess, parse_box(box) if box else None)
-    pipeline = Pipeline.load(weights_folder(args.weights, choices), choices)
+    folder, runtime = weights_folder(args.weights, choices), choose(args.runtime, args.device)
+    enhancer = load_enhancer(args.enhancer, runtime)
+    pipeline = Pipeline.load(folder, choices, runtime)
     references = _references(pipeline, args, choices)
     heard = tqdm(read_sound(args.speech), "hearing", frames, unit="frame", disable=args.quiet, leave=False)
-    film = pipeline.film(portrait, heard, frames, choices, references)
+    film = pipeline.film(portrait, heard, frames, choices, references, enhancer)
     drawn = tqdm(film.pictures(), "drawing", frames, unit="frame", disable=args.quiet)
     width, height = film.portrait.frame_size(choices.size_px)
     write_video(args.output, (width, height), to_i420(drawn), args.speech)
     print(f"{args.output}: {frames} frames, {frames / FRAMES_PER_SECOND:.1f} s")
     return 0
+
+
+def load_enhancer(path: Path | None, runtime: "Runtime") -> "FaceEnhancer | None":
+    """The face restoration network of a file, None for none; on a GPU where the runtime is on one.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or another sort of network.
+        VisavisError: onnxruntime is not installed.
+    """
+    if path is None:
+        return None
+    from models.face.enhancer import FaceEnhancer
+
+    return FaceEnhancer(path, on_gpu=runtime.device.type == "cuda")
 
 
 def _references(pipeline: "Pipeline", args: argparse.Namespace, choices: "Choices") -> "References":

@@ -26,7 +26,7 @@ let meters = new Meters();
 let silentPolls = 0;
 
 /** For tests and the console. */
-const shown = { state: "idle", message: "", source: "silence", avatar: null, sessionId: null, stats: null, webcam: null };
+const shown = { state: "idle", message: "", source: "silence", avatar: null, sessionId: null, stats: null, webcam: null, recording: null };
 window.visavis = shown;
 
 // --- what the server offers ------------------------------------------------------------------------
@@ -49,6 +49,7 @@ async function loadAvatars(wanted) {
 async function loadConfig() {
   const first = config === null;
   config = await getJson("/config");
+  view.showRecord(config.recordings ?? false);
   if (first) {
     view.showEngines(config.engines ?? [], config.missing_engines ?? {});
   }
@@ -80,6 +81,9 @@ async function openPeer(signal) {
   const choice = { avatar: avatar.name };
   if (byId("engine").value) {
     choice.engine = byId("engine").value;
+  }
+  if (config.recordings && byId("record").checked) {
+    choice.record = true;
   }
   const sent = sources.track;
   const camera = live.camera.track;
@@ -121,6 +125,8 @@ link.addEventListener("change", ({ detail }) => {
   view.showLink(detail);
   if (detail.state === "connected") {
     shown.sessionId = link.peer.sessionId;
+    shown.recording = link.peer.recording;
+    view.showRecording(null);
     meters = new Meters();
     silentPolls = 0;
   } else {
@@ -129,6 +135,7 @@ link.addEventListener("change", ({ detail }) => {
     byId("unmute").hidden = true;
     shown.stats = null;
     view.showFigures(null);
+    view.showRecording(shown.recording);
   }
   if (detail.state === "idle" || detail.state === "failed") {
     sources.kind !== "silence" && sources.silence();
@@ -260,6 +267,7 @@ on("connect", "click", async () => {
 
 on("cancel", "click", () => link.stop());
 on("engine", "change", reconnectSoon);
+on("record", "change", reconnectSoon);
 
 on("mute", "click", () => {
   face.muted = !face.muted;

@@ -9,6 +9,8 @@ const KEPT = "visavis.jobs";
 const MOST_STREAMS = 2;
 const LOOK_MS = 3000;
 const STATES = ["queued", "running", "done", "failed", "cancelled"];
+// A recorded session to take the sound of, instead of a file.
+const RECORDING = new URLSearchParams(location.search).get("recording");
 const FINAL = ["done", "failed", "cancelled", "gone"];
 
 /** Newest first: {id, title, told}, where `told` is what the server last said. */
@@ -141,7 +143,7 @@ byId("job-form").addEventListener("submit", async (event) => {
   try {
     const [sound] = byId("job-sound").files;
     const told = await postJob(form(sound));
-    jobs.unshift({ id: told.id, title: sound.name, told });
+    jobs.unshift({ id: told.id, title: sound?.name ?? "A recorded session", told });
     byId("job-sound").value = "";
     save();
     show();
@@ -155,7 +157,11 @@ byId("job-form").addEventListener("submit", async (event) => {
 
 function form(sound) {
   const parts = new FormData();
-  parts.append("sound", sound);
+  if (RECORDING) {
+    parts.append("recording", RECORDING);
+  } else {
+    parts.append("sound", sound);
+  }
   if (view.drawsPicture()) {
     parts.append("picture", byId("job-picture").files[0]);
   } else if (byId("job-avatar").value) {
@@ -174,7 +180,7 @@ async function start() {
   show();
   attendForever();
   const [list, { engines }] = await Promise.all([getJson("/avatars"), getJson("/jobs/engines")]);
-  view.showChoices(list, engines);
+  view.showChoices(list, engines, RECORDING !== null);
 }
 
 // Another page of this browser may have sent or removed some.

@@ -19,10 +19,18 @@ export function showNotice(message) {
  * The avatars and engines to choose from; an engine that lacks something here can't be chosen, and why is said.
  * @param {{avatars: {name: string, title: string}[], default: string}} list
  * @param {{name: string, draws: "avatar" | "picture", missing: ?string}[]} engines
+ * @param {boolean} isRecorded whether the sound is that of a recorded session, which had an avatar
  */
-export function showChoices({ avatars, default: first }, engines) {
+export function showChoices({ avatars, default: first }, engines, isRecorded) {
+  byId("job-recording").hidden = !isRecorded;
+  byId("job-sound").required = !isRecorded;
+  for (const id of ["job-sound", "job-sound-label"]) {
+    byId(id).hidden = isRecorded;
+  }
+  const chosen = isRecorded ? "" : first;
   byId("job-avatar").replaceChildren(
-    ...avatars.map(({ name, title }) => new Option(title, name, name === first, name === first)),
+    ...(isRecorded ? [new Option("the session's", "")] : []),
+    ...avatars.map(({ name, title }) => new Option(title, name, name === chosen, name === chosen)),
   );
   byId("job-engine").replaceChildren(
     new Option("the server's choice", ""),

@@ -45,6 +45,9 @@ export class Peer {
   #end;
   #closed = false;
 
+  /** The id of the recording that the server makes of the session, if it makes one. */
+  recording = null;
+
   /** Resolves with a sentence once the connection is lost; never rejects. */
   lost = new Promise((resolve) => {
     this.#end = resolve;
@@ -53,12 +56,13 @@ export class Peer {
   /**
    * Offers `track` and resolves when sound and picture flow.
    * `camera` is a track or null: there is room for one in any case, so that it can be turned on without a new offer.
+   * `record` has the server record what it hears.
    * `onStream` gets the avatar's stream; `signal` gives up at any moment.
    */
-  static async open({ track, camera, iceServers, avatar, engine, onStream, signal }) {
+  static async open({ track, camera, iceServers, avatar, engine, record, onStream, signal }) {
     const peer = new Peer(iceServers, track, camera, onStream);
     try {
-      await peer.#negotiate({ avatar, engine }, signal);
+      await peer.#negotiate({ avatar, engine, record }, signal);
       await connected(peer.#pc, signal);
     } catch (error) {
       peer.close();
@@ -86,6 +90,7 @@ export class Peer {
     const { sdp, type } = this.#pc.localDescription;
     const answer = await postJson("/offer", { sdp, type, ...choice });
     this.sessionId = answer.session_id;
+    this.recording = answer.recording ?? null;
     // Not passed to fetch: an answer that nobody awaits would leave its session behind.
     signal.throwIfAborted();
     await this.#pc.setRemoteDescription({ sdp: answer.sdp, type: answer.type });

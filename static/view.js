@@ -187,6 +187,19 @@ export function showOwnBox(uploads) {
   byId("own-box").hidden = !uploads;
 }
 
+/** Offers to record, where the server does. */
+export function showRecord(offered) {
+  byId("record-box").hidden = !offered;
+}
+
+/** Where a film is made of a recording whose session is over; null for none. */
+export function showRecording(id) {
+  byId("recording").hidden = id === null;
+  if (id !== null) {
+    byId("recording").href = `/static/jobs.html?recording=${encodeURIComponent(id)}`;
+  }
+}
+
 /** What the chosen avatar was made into, if it is one's own. */
 export function showOwn(avatar) {
   byId("own-preview").hidden = !avatar.own;

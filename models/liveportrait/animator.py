@@ -13,7 +13,7 @@ from models.liveportrait.generator import SpadeGenerator
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.pixels import Picture
 from models.liveportrait.weights import Networks
-from models.runtime.precision import preferred_dtype
+from models.runtime.precision import drawing_dtype
 from models.runtime.runtime import Runtime, choose
 
 
@@ -41,8 +41,7 @@ class Animator:
             runtime: None is scripted on the CPU. All but ``eager`` take some pictures' time before the first.
         """
         self.runtime = runtime or choose("scripted", "cpu")
-        on_gpu = self.runtime.device.type == "cuda"
-        self.dtype = dtype or (torch.float16 if on_gpu else preferred_dtype())
+        self.dtype = dtype or drawing_dtype(self.runtime.device)
         folded = fold(networks)
         shape = (networks.appearance.depth, side, side)
         channels = networks.warping.dense_motion_network.compress.in_channels

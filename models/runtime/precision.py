@@ -3,6 +3,11 @@
 import torch
 
 
+def drawing_dtype(device: torch.device) -> torch.dtype:
+    """Of networks that draw pictures: float16 on a GPU, as published; on a CPU ``preferred_dtype``."""
+    return torch.float16 if device.type == "cuda" else preferred_dtype()
+
+
 def preferred_dtype(device: torch.device | None = None) -> torch.dtype:
     """bfloat16 where the processor multiplies it (AVX512-BF16, AMX; GPUs since compute capability 8.0), else float32.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models.runtime.compiled import as_compiled
 from models.runtime.names import DeviceName, RuntimeName
-from models.runtime.scripted import Call, as_one_call
+from models.runtime.scripted import WARM_UPS, Call, as_one_call
 from models.runtime.tensorrt import as_engine
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ def _eager(network: nn.Module, *_example: Tensor) -> Call:
 
 _WAYS: dict[RuntimeName, Callable[..., Call]] = {
     "eager": _eager,
-    "scripted": as_one_call,
     "compiled": as_compiled,
     "tensorrt": as_engine,
 }
@@ -48,12 +47,13 @@ class Runtime:
         """What is in use: changes where a network could not be made so."""
         self.device = device
 
-    def call(self, network: nn.Module, *example: Tensor) -> Call:
+    def call(self, network: nn.Module, *example: Tensor, warm_ups: int = WARM_UPS) -> Call:
         """A network, moved to the device, as a call that takes any batch size; weights are shared, not copied.
 
         Args:
             network: put into eval mode; returns one tensor.
             example: a batch of inputs, on any device. The result takes inputs of this device, see ``send``.
+            warm_ups: of ``scripted``, see ``as_one_call``.
         """
         network = network.to(self.device)
         batch = [tensor.to(self.device) for tensor in example]
@@ -67,6 +67,8 @@ class Runtime:
                     self.name, _BUILDS[self.name], cause,
                 )  # fmt: skip
                 self.name = "scripted"
+        if self.name == "scripted":
+            return as_one_call(network, *batch, warm_ups=warm_ups)
         return _WAYS[self.name](network, *batch)
 
     def send(self, array: NDArray[np.generic]) -> Tensor:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 Call = Callable[..., Tensor]
-_WARM_UPS = 3
+WARM_UPS = 3
 """TorchScript watches the first calls of a graph and rewrites it; none of that is left to a visitor's frame."""
 
 
-def as_one_call(network: nn.Module, *example: Tensor, warm_ups: int = _WARM_UPS) -> Call:
+def as_one_call(network: nn.Module, *example: Tensor, warm_ups: int = WARM_UPS) -> Call:
     """``network``, in eval mode, as a graph that takes any batch size, traced with ``example``.
 
     ``warm_ups`` calls are made at once; 0 where nobody waits for the first ones. What is drawn is the same.

@@ -55,7 +55,12 @@ class Animator:
         Camera angles, where given, are (n,) each and replace the pose's own.
         """
         count = len(windows)
-        canonical = source.canonical.expand(count, -1, -1)
-        driven = posed_keypoints(canonical, self._mapping(windows), camera)
+        driven = self.keypoints(source, windows, camera)
         shown = source.keypoints.expand(count, -1, -1)
         return self._renderer.picture(source.features.repeated(count), shown, driven)
+
+    @torch.inference_mode()
+    def keypoints(self, source: AnimatedSource, windows: Tensor, camera: Camera | None = None) -> Tensor:
+        """Where ``frames`` has the keypoints, (n, 15, 3): x right, y down, in [-1, 1] over the drawn square."""
+        canonical = source.canonical.expand(len(windows), -1, -1)
+        return posed_keypoints(canonical, self._mapping(windows), camera)

@@ -16,7 +16,9 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.runtime.convolutions import RepeatedConv2d, gain_and_offset, joined_conv2d, plain_conv2d
-from models.runtime.scripted import Call, as_one_call
+from models.runtime.precision import drawing_dtype
+from models.runtime.runtime import Runtime, choose
+from models.runtime.scripted import Call
 from models.sadtalker.dense_motion import LEAST_WEIGHT, VARIANCE, DenseMotionNetwork, warp
 from models.sadtalker.grid import volume_grid
 from models.sadtalker.renderer import Renderer, SourceFeatures
@@ -26,12 +28,22 @@ _SLOPE = 0.2
 
 
 class FastRenderer:
-    """Offers what ``animation.Animator`` asks of a ``Renderer``; made of one in eval mode, which stays as it is."""
+    """Offers what ``animation.Animator`` asks of a ``Renderer``, on the runtime's device.
 
-    def __init__(self, renderer: Renderer, dtype: torch.dtype) -> None:
-        """``dtype``: of the convolutions; places and weights of motions stay float32."""
-        self._renderer = renderer
-        self.dtype = dtype
+    Made of one in eval mode, which is moved there and otherwise stays as it is.
+    """
+
+    def __init__(self, renderer: Renderer, dtype: torch.dtype | None = None, runtime: Runtime | None = None) -> None:
+        """Nothing is traced or compiled before the first picture.
+
+        Args:
+            renderer: the plain one.
+            dtype: of the convolutions; places and weights of motions stay float32. None is ``drawing_dtype``.
+            runtime: None is scripted on the CPU.
+        """
+        self.runtime = runtime or choose("scripted", "cpu")
+        self._renderer = renderer.to(self.runtime.device)
+        self.dtype = dtype or drawing_dtype(self.runtime.device)
         self._calls: dict[torch.Size, Call] = {}
         """By the size of the source's volume."""
 
@@ -42,26 +54,31 @@ class FastRenderer:
 
     @torch.inference_mode()
     def picture(self, source: SourceFeatures, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-        """As ``Renderer.picture``, of one source for all n frames.
+        """As ``Renderer.picture``, of one source for all n frames. It holds until the next call at least.
 
         Raises:
             ValueError: several sources.
         """
         if source.volume.stride(0) and len(source.volume) > 1:
             raise ValueError("Frames drawn together have one source.")
-        volume, squeezed = source.volume[:1], source.squeezed[:1]
-        inputs = (volume, squeezed, kp_source[:1], kp_driving)
-        if volume.shape not in self._calls:
+        of_one = (source.volume[:1], source.squeezed[:1], kp_source[:1])
+        # Compilers take batches of one size; repeated without a copy, the source is looked at once all the same.
+        inputs = [tensor.expand(len(kp_driving), *tensor.shape[1:]) for tensor in of_one]
+        shape = of_one[0].shape
+        if shape not in self._calls:
             # Traced with two frames: one would make the number of frames a constant.
-            drawing = _Drawing(self._renderer, volume.shape, self.dtype)
-            example = (*inputs[:3], kp_driving[:1].expand(2, -1, -1).contiguous())
+            example = [torch.cat((tensor[:1], tensor[:1])) for tensor in (*of_one, kp_driving)]
+            drawing = _Drawing(self._renderer, shape, self.dtype)
             # A film's first frames may be slower, and warming up would cost as much as drawing several.
-            self._calls[volume.shape] = as_one_call(drawing, *example, warm_ups=0)
-        return self._calls[volume.shape](*inputs)
+            self._calls[shape] = self.runtime.call(drawing, *example, warm_ups=0)
+        return self._calls[shape](*inputs, kp_driving)
 
 
 class _Drawing(nn.Module):
-    """Volume (1, c, d, h, w), squeezed (1, 4, d, h, w), keypoints (1, 15, 3), (n, 15, 3) -> RGB (n, 3, 4h, 4w)."""
+    """Volume (n, c, d, h, w), squeezed (n, 4, d, h, w), keypoints (n, 15, 3) twice -> RGB (n, 3, 4h, 4w).
+
+    Of all but the last the first is looked at: they repeat.
+    """
 
     def __init__(self, renderer: Renderer, shape: torch.Size, dtype: torch.dtype) -> None:
         super().__init__()
@@ -76,9 +93,8 @@ class _Drawing(nn.Module):
             part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, volume: Tensor, squeezed: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-        deformation, occlusion = self.motion(squeezed, kp_source, kp_driving)
-        count = kp_driving.shape[0]
-        x = warp(volume.expand(count, -1, -1, -1, -1), deformation).flatten(1, 2)
+        deformation, occlusion = self.motion(squeezed, kp_source[:1], kp_driving)
+        x = warp(volume, deformation).flatten(1, 2)
         x = x.to(self.dtype, memory_format=torch.channels_last)
         x = self.fourth(functional.leaky_relu_(self.third(x), self.slope))
         return self.decoder((x * occlusion).to(self.dtype, memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
@@ -216,8 +232,10 @@ class _FoldedSpadeBlock(nn.Module):
 
 def _normalised(x: Tensor) -> Tensor:
     """Instance normalisation; its sums are float32 whatever x is."""
-    variance, mean = torch.var_mean(x, dim=(2, 3), unbiased=False, keepdim=True)
-    return (x - mean) * torch.rsqrt(variance.float() + 1e-5).to(x.dtype)
+    # float16 ends at 65504, which the square of 256 exceeds.
+    summed = x.float() if x.dtype == torch.float16 else x
+    variance, mean = torch.var_mean(summed, dim=(2, 3), unbiased=False, keepdim=True)
+    return (x - mean.to(x.dtype)) * torch.rsqrt(variance.float() + 1e-5).to(x.dtype)
 
 
 def _plain(convolution: SpectralConv2d) -> nn.Conv2d:

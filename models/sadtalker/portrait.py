@@ -11,7 +11,7 @@ from models.errors import MediaError
 from models.face.detector import Box, Face, FaceDetector
 from models.face.pictures import Limits, read_photo
 from models.face.track import choose, no_face
-from models.sadtalker.alignment import STANDARD_FIVE, Alignment, FaceCrop, Points
+from models.sadtalker.alignment import STANDARD_FIVE, Alignment, FaceCrop, Points, five_points
 from models.sadtalker.resize import fitted, scaled_picture
 
 Rgb = NDArray[np.uint8]
@@ -73,6 +73,19 @@ class Portrait:
         x0, y0, x1, y1 = self.box
         height, width = self.picture.shape[:2] if self.is_pasted else (int(size_px * (y1 - y0) / (x1 - x0)), size_px)
         return width - width % 2, height - height % 2
+
+    def five(self) -> Points:
+        """(5, 2): eye centres, nose tip and mouth corners of the picture, in the drawn square's [-1, 1]."""
+        x0, y0, x1, y1 = self.box
+        return (five_points(self.landmarks) - (x0, y0)) / (x1 - x0, y1 - y0) * 2 - 1
+
+    def shown(self, points: Points, size_px: int) -> Points:
+        """Points (n, 2) of the drawn square in the pixels of what ``frame`` returns."""
+        x0, y0, x1, y1 = self.box
+        share = (points + 1) / 2
+        if self.is_pasted:
+            return share * (x1 - x0, y1 - y0) + (x0, y0)
+        return share * (size_px, int(size_px * (y1 - y0) / (x1 - x0)))
 
     def frame(self, drawn: NDArray[np.float32], size_px: int) -> Rgb:
         """A drawn square (3, size, size) in [0, 1] as it is shown, sides even as video encoders need them."""

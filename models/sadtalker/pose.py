@@ -6,6 +6,7 @@ discriminator are there to train it, and because the published file holds them.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -162,10 +163,27 @@ class PoseNetwork(nn.Module):
             motion += stream.push(block)
         return torch.cat([*motion, *stream.finish()])
 
+    def embed(self, mels: Tensor) -> Tensor:
+        """(n, 1, 80, 16) -> (n, 512)."""
+        embedding: Tensor = self.audio_encoder(mels)
+        return embedding
+
     def decode(self, embedding: Tensor, reference: Tensor, style: int, latent: Tensor) -> Tensor:
         """Motion (32, 6) of one window, from its (32, 512) and a latent (64,)."""
         decoded: Tensor = self.netG.decoder(latent[None], reference[None], embedding[None], torch.tensor([style]))
         return decoded[0]
+
+
+class DrawsMotion(Protocol):
+    """A ``PoseNetwork``, or a faster one."""
+
+    def embed(self, mels: Tensor) -> Tensor:
+        """See ``PoseNetwork.embed``."""
+        ...
+
+    def decode(self, embedding: Tensor, reference: Tensor, style: int, latent: Tensor) -> Tensor:
+        """See ``PoseNetwork.decode``."""
+        ...
 
 
 class MotionStream:
@@ -175,7 +193,7 @@ class MotionStream:
         ValueError: no such style.
     """
 
-    def __init__(self, network: PoseNetwork, reference: Tensor, style: int, noise: Noise) -> None:
+    def __init__(self, network: DrawsMotion, reference: Tensor, style: int, noise: Noise) -> None:
         if not 0 <= style < STYLES:
             raise ValueError(f"There are the pose styles 0 to {STYLES - 1}, not {style}.")
         self._network, self._reference, self._style, self._noise = network, reference, style, noise
@@ -209,7 +227,7 @@ class MotionStream:
         return [self._decode(self._heard[-WINDOW_FRAMES:])[-self._waiting :]]
 
     def _decode(self, mels: Tensor) -> Tensor:
-        embedding: Tensor = self._network.audio_encoder(mels)
+        embedding = self._network.embed(mels)
         in_front = embedding[:1].expand(WINDOW_FRAMES - len(embedding), -1)
         embedding = torch.cat((in_front, embedding))
         latent = self._noise(self._windows)

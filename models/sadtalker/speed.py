@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.runtime.precision import preferred_dtype
+from models.runtime.runtime import Runtime, choose
 from models.sadtalker.fold import FastRenderer
 from models.sadtalker.renderer import Renderer
 from models.sadtalker.resize import scaled_picture
@@ -24,6 +24,10 @@ class Speed:
     """What one run measured, both renderers in turn with the same threads."""
 
     threads: int
+    device: str
+    """"cpu", or the GPU's name."""
+    runtime: str
+    """The fast renderer's."""
     dtype: str
     size_px: int
     batch: int
@@ -39,28 +43,38 @@ class Speed:
 
 
 def measure(
-    renderer: Renderer, photo: NDArray[np.uint8], size_px: int, *, batch: int, threads: int, rounds: int
+    renderer: Renderer,
+    photo: NDArray[np.uint8],
+    size_px: int,
+    *,
+    batch: int,
+    threads: int,
+    rounds: int,
+    runtime: Runtime | None = None,
 ) -> Speed:
     """Draw the same frames of a photo (h, w, 3) with both, ``rounds`` times in turn, and take each one's best time.
 
-    PyTorch stays set to ``threads``.
+    Both run on the runtime's device (None: the CPU), where the plain one is moved. PyTorch stays set to ``threads``.
     """
+    runtime = runtime or choose("scripted", "cpu")
+    device = runtime.device
     torch.set_num_threads(threads)
     generator = torch.Generator().manual_seed(1)
-    picture = torch.from_numpy(scaled_picture(photo, size_px, size_px))[None]
+    picture = torch.from_numpy(scaled_picture(photo, size_px, size_px))[None].to(device)
     source = torch.rand(1, _POINTS, 3, generator=generator) * 1.2 - 0.6
     driving = source + 0.1 * torch.randn(batch, _POINTS, 3, generator=generator)
-    fast = FastRenderer(renderer, preferred_dtype())
+    source, driving = source.to(device), driving.to(device)
+    fast = FastRenderer(renderer, runtime=runtime)
     features = fast.encode(picture).repeated(batch)
     shown = source.expand(batch, -1, -1)
 
     def plain() -> Tensor:
         with torch.inference_mode():
             drawn: Tensor = renderer(picture.expand(batch, -1, -1, -1), shown, driving).picture
-        return drawn
+        return drawn.cpu()  # which waits for a GPU
 
     def folded() -> Tensor:
-        return fast.picture(features, shown, driving)
+        return fast.picture(features, shown, driving).cpu()
 
     for _ in range(_WARM_UPS):
         folded()
@@ -73,6 +87,8 @@ def measure(
         error = ((drawn - expected) * 255).abs()
     return Speed(
         threads=threads,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        runtime=runtime.name,
         dtype=str(fast.dtype).removeprefix("torch."),
         size_px=size_px,
         batch=batch,
@@ -95,7 +111,8 @@ def table(speed: Speed) -> str:
     """The figures as lines."""
     return "\n".join(
         (
-            f"{speed.size_px} px, batches of {speed.batch}, threads {speed.threads}, {speed.dtype}",
+            f"{speed.device}, {speed.runtime}, {speed.dtype}, threads {speed.threads}",
+            f"{speed.size_px} px, batches of {speed.batch}",
             f"plain network, eager float32: {speed.eager_fp32_fps:7.3f} frames a second",
             f"renderer:                     {speed.fps:7.3f} frames a second, {speed.ms_per_frame:.0f} ms a frame",
             f"times faster: {speed.ratio_to_eager_fp32:.2f}",

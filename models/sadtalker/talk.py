@@ -1,6 +1,6 @@
 """The speaking half: sound to coefficients."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.sadtalker.coefficients import CROP_SIZE, EXPRESSION_SIZE, POSE_SIZE
-from models.sadtalker.expression import ExpressionNetwork
-from models.sadtalker.pose import MotionStream, Noise, PoseNetwork
+from models.sadtalker.pose import DrawsMotion, MotionStream, Noise
 from models.sadtalker.speech import smoothed
 
 _BATCH_FRAMES = 32
@@ -22,8 +21,9 @@ Floats = NDArray[np.float32]
 class Talk:
     """The two networks that hear."""
 
-    expression: ExpressionNetwork
-    pose: PoseNetwork
+    expression: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """See ``ExpressionNetwork.forward``."""
+    pose: DrawsMotion
 
 
 def speak(

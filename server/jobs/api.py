@@ -127,7 +127,8 @@ async def post_job(request: web.Request) -> web.Response:
         async with service.hearing:
             frames = await _finished(check_sound, folder.sound, settings.jobs.max_sound_s)
             if is_film:
-                await _finished(picture.accept, submission.names, folder, settings.jobs.sadtalker_weights)
+                files = (settings.jobs.sadtalker_weights, settings.jobs.enhancer)
+                await _finished(picture.accept, submission.names, folder, *files)
         place = (job_id, engine, avatar, frames, settings.jobs.chunk_frames, settings.jobs.max_waiting)
         job = await _finished(service.store.submit, *place)
     except BaseException:

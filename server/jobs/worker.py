@@ -115,7 +115,7 @@ class Worker:
         self._weights = WeightsReader()
         self._drawn_with: dict[str, str] = {}
         """Engine to the fingerprint of the weights it was loaded with."""
-        self._film_maker = FilmMaker(settings.jobs.sadtalker_weights, settings.engine.threads or 1)
+        self._film_maker = FilmMaker(settings.jobs.sadtalker_weights, settings.engine, settings.jobs.enhancer)
 
     def run(self, idle_s: float | None = None) -> None:
         """Work until told to stop; with ``idle_s``, until there was nothing to do for so long."""

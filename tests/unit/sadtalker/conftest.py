@@ -1,7 +1,15 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from models.sadtalker import settings as settings_of_films
+from models.sadtalker.stand_in import write_stand_in
+from models.sadtalker.weights import NETWORK_FILES
+
+SIDE_PX = 128
+"""Of the films that ``weights`` draw: half the published size, in a quarter of the time."""
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +18,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Stand-in weights a sixteenth as wide; while they are there films may be ``SIDE_PX`` large."""
+    folder = tmp_path_factory.mktemp("weights")
+    write_stand_in(folder, 0.0625)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings_of_films, "SIZES_PX", (SIDE_PX, *settings_of_films.SIZES_PX))
+        patch.setitem(NETWORK_FILES, SIDE_PX, NETWORK_FILES[256])
+        yield folder

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -11,13 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from models.sadtalker import settings as settings_of_films
 from models.sadtalker.fold import FastRenderer
 from models.sadtalker.pipeline import Pipeline, References
 from models.sadtalker.portrait import read_portrait
 from models.sadtalker.settings import Choices
-from models.sadtalker.stand_in import lively_renderer, write_stand_in
-from models.sadtalker.weights import NETWORK_FILES
+from models.sadtalker.stand_in import lively_renderer
 from server.cli import main
 from server.config import load_settings
 from server.errors import ConflictError, RequestError
@@ -27,24 +24,7 @@ from server.jobs.store import JobState, JobStore
 from server.jobs.worker import Worker
 from tests.unit.face.faces import portrait, write_photo
 from tests.unit.jobs.speech import write_speech
-
-SIDE_PX = 128
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_pictures() -> Iterator[None]:
-    """Films may be drawn at half the published size, in a quarter of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings_of_films, "SIZES_PX", (SIDE_PX, *settings_of_films.SIZES_PX))
-        patch.setitem(NETWORK_FILES, SIDE_PX, NETWORK_FILES[256])
-        yield
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    write_stand_in(folder, 0.0625)
-    return folder
+from tests.unit.sadtalker.conftest import SIDE_PX
 
 
 def render(weights: Path, *arguments: object) -> int:
