@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from models.aside import written_aside
 from models.checkpoints import CHECKPOINTS
 from models.errors import MediaError
 from models.store import Store
@@ -109,15 +110,12 @@ def save(path: Path, figures: Figures) -> None:
         MediaError: the file cannot be written.
     """
     content = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise MediaError(f"{path} cannot be written: {error.strerror}; check the folder and the space left.") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Figures | None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.aside import written_aside
 from models.checkpoints import CHECKPOINTS, Checkpoint, PublishedFile
 from models.errors import CheckpointError
 from models.hub import Download, DownloadError, HubFile, copied, download
@@ -154,9 +155,8 @@ class Store:
 
     def _write(self, key: str, record: Record) -> None:
         records = self._records() | {key: asdict(record)}
-        aside = self.folder / f"{RECORDS}.part"
-        aside.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        aside.replace(self.folder / RECORDS)
+        with written_aside(self.folder / RECORDS) as aside:
+            aside.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def located(weights: Path | None) -> Path | None:

@@ -1,7 +1,6 @@
 """``visavis avatar``: add a face from a photo or a clip, list the faces there are, remove one."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from models.aside import written_aside
 from models.avatar import MANIFEST, read_card
 from models.errors import AvatarError, VisavisError
 from models.face import preview
@@ -71,19 +71,16 @@ def _add(args: argparse.Namespace) -> None:
 
 
 def _copy_sheet(sheet: Path, place: Path) -> None:
-    aside = place.with_name(f".{place.name}.part")
     try:
         content = sheet.read_bytes()
         if place.suffix.lower() == ".png":
             picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
             assert picture is not None, "the sheet was just written"
             content = cv2.imencode(".png", picture)[1].tobytes()
-        aside.write_bytes(content)
-        os.replace(aside, place)
+        with written_aside(place) as aside:
+            aside.write_bytes(content)
     except OSError as error:
         raise AvatarError(f"The preview {place} cannot be written: {error.strerror}; the avatar stands.") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _list(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.aside import written_aside
 from models.avatar import Avatar, load_avatar
 from models.engine import Engine
 from models.errors import AvatarError, MediaError, VisavisError
@@ -255,10 +256,10 @@ def _weights_file(args: argparse.Namespace) -> Path | None:
 def _write_json(path: Path | None, figures: dict[str, Any]) -> None:
     if path is None:
         return
-    aside = path.with_name(f".{path.name}.part")
+    content = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        aside.write_text(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            aside.write_text(content, encoding="utf-8")
     except OSError as error:
         raise MediaError(f"{path} cannot be written: {error}; check the folder and the space left.") from error
 

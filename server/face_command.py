@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.aside import written_aside
 from models.errors import MediaError, VisavisError
 from server.own_avatars import parse_box
 
@@ -93,11 +93,8 @@ def _encoded(path: Path, picture: NDArray[np.uint8]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.part")
     try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            aside.write_bytes(content)
     except OSError as error:
         raise MediaError(f"{path} cannot be written: {error.strerror}; check the folder and the space left.") from error
-    finally:
-        aside.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """What F and M say of a face, kept on disk, so that an avatar is looked at once and not at every start."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.aside import written_aside
 from models.liveportrait.keypoints import Head
 from models.liveportrait.pixels import Picture
 from models.liveportrait.weights import Networks
@@ -37,13 +37,9 @@ class SourceCache:
         except (OSError, SafetensorError, KeyError, TypeError):
             volume, head = self._networks.look(face)
         self.folder.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            tensors: dict[str, Tensor] = {"volume": volume, **vars(head)}
+        tensors: dict[str, Tensor] = {"volume": volume, **vars(head)}
+        with written_aside(path) as aside:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
         return volume, head
 
     def _key(self, face: Picture) -> str:

@@ -11,7 +11,6 @@ all float32. The published ``.pkl`` is read by ``models.liveportrait.published_t
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.aside import written_aside
 from models.errors import MediaError
 from models.liveportrait.driving import DrivingFrame
 from models.liveportrait.keypoints import Head, Motion
@@ -156,13 +156,8 @@ def save_template(path: Path, template: MotionTemplate) -> None:
         "sha256": _checksum(arrays),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    try:
-        with aside.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
 
 
 def load_template(path: Path) -> MotionTemplate:

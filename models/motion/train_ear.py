@@ -12,8 +12,7 @@ layers do nothing at first. ``--lead-columns`` sets how far it hears ahead.
 import argparse
 import json
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.aside import written_aside
 from models.audio.encoder import WINDOW_COLUMNS, scaled
 from models.motion.corpus import SpeechCorpus
 from models.motion.ear import PREFIX, EarShape, begin_as
@@ -95,17 +95,13 @@ class Training:
         """The state to resume from, and the ear, weights in bfloat16."""
         encoder = self.encoder.state_dict()
         state = {"encoder": encoder, "optimiser": self.optimiser.state_dict(), "step": self.step}
-        _aside(self._state, lambda path: torch.save(state, path))
+        with written_aside(self._state) as aside:
+            torch.save(state, aside)
         # Statistics need float32; the counter of batches seen is of no use later.
         kept = {name: tensor for name, tensor in encoder.items() if tensor.is_floating_point()}
         tensors = {PREFIX + n: (t if "running" in n else t.bfloat16()).contiguous() for n, t in kept.items()}
-        _aside(self.out, lambda path: save_file(tensors, path, metadata=self.shape.metadata))
-
-
-def _aside(path: Path, write: Callable[[str], None]) -> None:
-    aside = path.with_suffix(".part")
-    write(str(aside))
-    os.replace(aside, path)
+        with written_aside(self.out) as aside:
+            save_file(tensors, aside, metadata=self.shape.metadata)
 
 
 def train(training: Training, held_out: SpeechCorpus) -> None:

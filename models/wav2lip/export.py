@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.aside import written_aside
 from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS, mel_spectrogram
 from models.avatar import Avatar
@@ -209,9 +210,5 @@ def _finish(made: Path, target: Path, metadata: dict[str, Any]) -> None:
     onnx.helper.set_model_props(model, {key: str(value) for key, value in metadata.items()})
     onnx.checker.check_model(model)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + ".part")
-    try:
+    with written_aside(target) as aside:
         onnx.save(model, aside)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)

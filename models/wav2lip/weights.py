@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.aside import written_aside
 from models.errors import CheckpointError
 from models.wav2lip.network import Generator
 
@@ -51,12 +52,8 @@ def save_generator(
         if tensor.is_floating_point()  # the counter of batches seen is of no use later
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    try:
+    with written_aside(path) as aside:
         save_file(tensors, aside, metadata={key: str(value) for key, value in asdict(info).items()})
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def load_generator(path: Path) -> tuple[Generator, GeneratorInfo]:

@@ -60,11 +60,12 @@ def test_int8_of_the_shipped_weights_is_small_and_near(tmp_path: Path) -> None:
     assert 0.01 < error.mean < export.INT8_MEAN_BOUND
     assert error.high < export.INT8_HIGH_BOUND
     stored = onnx.load(tmp_path / "w.onnx")
-    assert (tmp_path / "w.onnx").stat().st_size < ASSET.stat().st_size
+    in_float32 = 4 * sum(tensor.numel() for tensor in generator.state_dict().values())
+    assert (tmp_path / "w.onnx").stat().st_size < 0.7 * in_float32
     weights: Counter[int] = Counter()
     for tensor in stored.graph.initializer:
         weights[tensor.data_type] += int(np.prod(tensor.dims))
-    assert weights[onnx.TensorProto.INT8] > 0.6 * weights.total()
+    assert weights[onnx.TensorProto.INT8] > 0.4 * weights.total(), "the ear, two fifths of the weights, stays float32"
 
 
 def test_int8_too_far_off_is_refused_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
