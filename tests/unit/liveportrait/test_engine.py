@@ -196,7 +196,7 @@ def test_absolute_motion_takes_the_face_before_the_camera_as_it_is(avatar: Avata
 def test_the_fast_networks_draw_what_the_pipeline_draws(
     avatar: Avatar, monkeypatch: pytest.MonkeyPatch, face_px: int, dtype: torch.dtype, mean: float
 ) -> None:
-    monkeypatch.setattr("models.liveportrait.animator.preferred_dtype", lambda: dtype)
+    monkeypatch.setattr("models.liveportrait.animator.drawing_dtype", lambda device: dtype)
     networks = stand_in(SMALL)
     fast = LivePortraitEngine(networks, LoudnessEar(), LiveSettings(face_px=face_px))
     plain = Pipeline(networks, fast.settings.published())
