@@ -1,16 +1,26 @@
 """Shared parts: a stand-in avatar on disk, settings for loopback, the server on a free port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import torch
 from aiohttp.test_utils import TestServer
 
 from server.app import create_app
 from server.config import Settings, load_settings
 from tests.fakes.avatars import write_avatar
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one core, as live engines run: of several, small networks make nothing but waiting."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from models.liveportrait.animator import Animator
 from models.liveportrait.avatar_source import avatar_source
 from models.liveportrait.driving import EXPRESSION, LIP_KEYPOINTS, Driver, DrivingFrame
 from models.liveportrait.files import weights_folder
+from models.liveportrait.gesture import GESTURES, Gesture, GesturePlayer
 from models.liveportrait.keypoints import Head, Motion, rotation_matrix
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.live_driver import LiveDriver, LivePose
@@ -34,7 +35,6 @@ from models.liveportrait.template_gesture import template_gesture
 from models.liveportrait.weights import Networks, load_networks
 from models.motion.ear import load_ear
 from models.motion.expression import expression, limits
-from models.motion.gesture import GESTURES, Gesture, GesturePlayer
 from models.motion.hearing import Hearing, activity, loudness, presence
 from models.motion.idle import IdleProcess
 from models.runtime.names import DeviceName, RuntimeName
@@ -249,11 +249,9 @@ def load_engine(
     folder = weights_folder(weights)
     settings = LiveSettings(**(live or {}))
     networks = load_networks(folder)
-    return LivePortraitEngine(networks, _ear(folder / EAR), settings, _cache_folder(), choose(runtime, device))
-
-
-def _ear(path: Path) -> Hearing:
-    return load_ear(path if path.is_file() else None)
+    own_ear = folder / EAR
+    ear = load_ear(own_ear if own_ear.is_file() else None)
+    return LivePortraitEngine(networks, ear, settings, _cache_folder(), choose(runtime, device))
 
 
 def _cache_folder() -> Path:

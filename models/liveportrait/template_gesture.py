@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from models.errors import MediaError
 from models.liveportrait.driving import LIP_KEYPOINTS
+from models.liveportrait.gesture import Gesture, smoothstep
 from models.liveportrait.keypoints import angles_of
 from models.liveportrait.template import MotionTemplate
-from models.motion.gesture import Gesture, smoothstep
 from models.timebase import FRAMES_PER_SECOND
 
 MAX_S = 30.0

@@ -5,14 +5,13 @@ import struct
 import wave
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aioice.ice
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from tests.browser.serving import listened_to, serving
 from tests.fakes.avatar_server import STATIC, AvatarServer
 
 FLAGS = [
@@ -26,9 +25,6 @@ FLAGS = [
     "--disable-features=WebRtcHideLocalIpsWithMdns",
     "--autoplay-policy=no-user-gesture-required",
 ]
-# Chromium itself reports refused requests in the console. These addresses are refused by tests on purpose;
-# a missing script, style or picture is not among them.
-REFUSED_ON_PURPOSE = ("/offer", "/config", "/sessions/")
 
 
 def chromium_path() -> str:
@@ -63,23 +59,8 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def server(loopback_only: None) -> AsyncIterator[AvatarServer]:
     server = AvatarServer()
-    runner = web.AppRunner(server.app(), shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving(server.app()) as server.address:
         yield server
-    finally:
-        await runner.cleanup()
-
-
-def is_complaint(message: ConsoleMessage) -> bool:
-    """Whether a console line tells of a fault of the page, rather than of one that the test made."""
-    if message.type != "error":
-        return False
-    refused = urlsplit(message.location["url"]).path.startswith(REFUSED_ON_PURPOSE)
-    return not (refused and "Failed to load resource" in message.text) and "elsewhere.invalid" not in message.text
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -97,9 +78,7 @@ async def context(browser: Browser, server: AvatarServer) -> AsyncIterator[Brows
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """The demo page, opened; no test may leave an error in its console."""
     page = await context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: is_complaint(message) and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = listened_to(page)
     await page.goto("/")
     await page.wait_for_selector(".portrait")
     yield page

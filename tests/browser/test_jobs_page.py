@@ -7,12 +7,12 @@ from pathlib import Path
 import av
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser, Page
 
 from models.sadtalker.stand_in import write_stand_in
 from server.app import create_app
 from server.config import Settings
+from tests.browser.serving import opened, serving
 from tests.browser.test_page import notice, until
 from tests.unit.face.faces import portrait, write_photo
 from tests.unit.jobs.speech import write_speech
@@ -33,32 +33,17 @@ async def jobs_page(
 ) -> AsyncIterator[Page]:
     monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
     jobs = settings.jobs.model_copy(update={"sadtalker_weights": film_weights})
-    async with opened(browser, settings.model_copy(update={"jobs": jobs})) as page:
+    async with films_page(browser, settings.model_copy(update={"jobs": jobs})) as page:
         yield page
 
 
 @asynccontextmanager
-async def opened(browser: Browser, settings: Settings) -> AsyncIterator[Page]:
-    runner = web.AppRunner(create_app(settings), shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    context = await browser.new_context(
-        base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", viewport={"width": 360, "height": 740}
-    )
-    context.set_default_timeout(15_000)
-    complaints: list[str] = []
-    try:
-        page = await context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto("/")
+async def films_page(browser: Browser, settings: Settings) -> AsyncIterator[Page]:
+    narrow = {"viewport": {"width": 360, "height": 740}}
+    async with serving(create_app(settings)) as address, opened(browser, address, "/jobs", **narrow) as page:
         await page.click("a[href='/static/jobs.html']")
         await page.wait_for_selector("#job-avatar option[value=disc]", state="attached")
         yield page
-    finally:
-        await context.close()
-        await runner.cleanup()
-    assert complaints == []
 
 
 async def send(page: Page, sound: Path) -> None:
@@ -141,7 +126,7 @@ async def test_without_its_weights_an_engine_says_how_to_fetch_them(
     browser: Browser, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
-    async with opened(browser, settings) as page:
+    async with films_page(browser, settings) as page:
         assert await page.is_disabled("#job-engine option[value=sadtalker]")
         assert "visavis models pull sadtalker --accept-licence" in await page.inner_text("#job-missing")
 

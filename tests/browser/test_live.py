@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser
 
 from server.app import create_app
 from server.config import load_settings
+from tests.browser.serving import opened, serving
 from tests.browser.test_page import PICTURE_CHANGE, SOUND_POWER, connect, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -16,22 +16,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def address() -> AsyncIterator[str]:
-    runner = web.AppRunner(create_app(load_settings(overrides={"ice": {"host_addresses": ["127.0.0.1"]}})))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(create_app(load_settings(overrides={"ice": {"host_addresses": ["127.0.0.1"]}}))) as address:
+        yield address
 
 
 async def test_a_spoken_sentence_comes_back_with_a_talking_face(browser: Browser, address: str) -> None:
-    context = await browser.new_context(base_url=address, permissions=["microphone"])
-    try:
-        page = await context.new_page()
-        await page.goto("/")
-        await page.wait_for_selector(".portrait")
+    async with opened(browser, address, permissions=["microphone"]) as page:
         await connect(page, "#microphone")
         await until(page, "document.getElementById('face').videoWidth === 512")
         assert await page.evaluate(SOUND_POWER, 3000) > 1e-4
@@ -44,5 +34,3 @@ async def test_a_spoken_sentence_comes_back_with_a_talking_face(browser: Browser
         assert 'visavis_stage_delay_seconds_count{stage="playout"}' in metrics
         await page.click("#connect")
         await until(page, "fetch('/sessions').then((a) => a.json()).then((body) => body.sessions.length === 0)")
-    finally:
-        await context.close()

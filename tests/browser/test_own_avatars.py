@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser, Page
 
 from server.app import create_app
 from server.config import Settings
+from tests.browser.serving import opened, serving
 from tests.browser.test_page import connect, notice, until
 from tests.unit.face.faces import portrait, talking, write_clip, write_photo
 
@@ -20,20 +20,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 @pytest_asyncio.fixture(loop_scope="module")
 async def own_page(browser: Browser, settings: Settings) -> AsyncIterator[Page]:
     """The page of a server that takes avatars."""
-    runner = web.AppRunner(create_app(settings), shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    context = await browser.new_context(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
-    context.set_default_timeout(15_000)
-    try:
-        page = await context.new_page()
-        await page.goto("/")
+    async with serving(create_app(settings)) as address, opened(browser, address, refused="/avatars") as page:
         await page.click("#own-box summary")
         yield page
-    finally:
-        await context.close()
-        await runner.cleanup()
 
 
 async def test_a_face_is_added_shown_and_deleted(own_page: Page, tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
 """The page drives a portrait by voice, webcam and gestures: the whole server, small networks of random weights."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 from safetensors.torch import save_file
 
@@ -20,7 +18,8 @@ from models.liveportrait.weights import Architecture
 from server.app import create_app
 from server.config import load_settings
 from server.paths import AVATARS
-from tests.browser.conftest import FLAGS, chromium_path, is_complaint
+from tests.browser.conftest import FLAGS, chromium_path
+from tests.browser.serving import opened, serving
 from tests.browser.test_page import PICTURE_CHANGE, SOUND_POWER, connect, notice, until
 from tests.unit.liveportrait.test_gestures import wave
 
@@ -75,31 +74,8 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
         patch.setenv("XDG_DATA_HOME", str(home / "data"))
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         save_template(home / "data" / "visavis" / "motions" / "wave.npz", wave())
-        runner = web.AppRunner(create_app(load_settings(overrides=overrides)), shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
-
-
-@asynccontextmanager
-async def opened(browser: Browser, address: str, *permissions: str) -> AsyncIterator[Page]:
-    """The page; no error may be left in its console."""
-    context = await browser.new_context(base_url=address, permissions=permissions)
-    try:
-        page = await context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: is_complaint(message) and complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto("/")
-        await page.wait_for_selector(".portrait")
-        yield page
-        assert complaints == []
-    finally:
-        await context.close()
+        async with serving(create_app(load_settings(overrides=overrides))) as address:
+            yield address
 
 
 async def answer_to(page: Page, button: str, path: str) -> int:
@@ -110,7 +86,7 @@ async def answer_to(page: Page, button: str, path: str) -> int:
 
 
 async def test_voice_and_gestures_move_a_portrait_and_a_faceless_camera_is_told(browser: Browser, address: str) -> None:
-    async with opened(browser, address, "microphone", "camera") as page:
+    async with opened(browser, address, permissions=["microphone", "camera"]) as page:
         assert await page.is_hidden("#live")
         await connect(page, "#microphone")
         await page.wait_for_selector("#camera", state="visible")
@@ -146,7 +122,7 @@ async def test_a_face_before_the_webcam_is_followed(address: str, tmp_path: Path
             chromium_sandbox=False,
         )
         try:
-            async with opened(browser, address, "microphone", "camera") as page:
+            async with opened(browser, address, permissions=["microphone", "camera"]) as page:
                 await connect(page, "#connect")
                 await page.click("#camera")
                 await until(page, f"{FACE} === 'following'", limit_s=30)
@@ -161,7 +137,7 @@ async def test_a_face_before_the_webcam_is_followed(address: str, tmp_path: Path
 
 
 async def test_a_denied_camera_is_explained(browser: Browser, address: str) -> None:
-    async with opened(browser, address, "microphone") as page:
+    async with opened(browser, address, permissions=["microphone"]) as page:
         await connect(page, "#connect")
         await page.click("#camera")
         assert "The camera is blocked" in await notice(page)
@@ -169,7 +145,7 @@ async def test_a_denied_camera_is_explained(browser: Browser, address: str) -> N
 
 
 async def test_a_camera_granted_too_late_stays_off(browser: Browser, address: str) -> None:
-    async with opened(browser, address, "microphone", "camera") as page:
+    async with opened(browser, address, permissions=["microphone", "camera"]) as page:
         await page.evaluate(
             """() => {
               const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -189,7 +165,7 @@ async def test_a_camera_granted_too_late_stays_off(browser: Browser, address: st
 
 
 async def test_an_engine_without_a_camera_shows_nothing_of_it(browser: Browser, address: str) -> None:
-    async with opened(browser, address, "microphone", "camera") as page:
+    async with opened(browser, address, permissions=["microphone", "camera"]) as page:
         await page.select_option("#engine", "wav2lip")
         await connect(page, "#connect")
         await until(page, "window.visavis.stats !== null")

@@ -6,43 +6,32 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from playwright.async_api import Browser, Page
 
 from server.app import create_app
 from server.config import Settings
+from tests.browser.serving import opened, serving
 from tests.browser.test_page import connect, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
 @asynccontextmanager
-async def opened(browser: Browser, settings: Settings, allow: str, folder: Path) -> AsyncIterator[Page]:
+async def recording_page(browser: Browser, settings: Settings, allow: str, folder: Path) -> AsyncIterator[Page]:
     changed = settings.recordings.model_copy(update={"allow": allow, "folder": folder})
-    runner = web.AppRunner(create_app(settings.model_copy(update={"recordings": changed})), shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    context = await browser.new_context(base_url=address, permissions=["microphone"])
-    context.set_default_timeout(15_000)
-    complaints: list[str] = []
-    try:
-        page = await context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto("/")
-        await page.wait_for_selector(".portrait")
+    app = create_app(settings.model_copy(update={"recordings": changed}))
+    # A recording is asked for until it is there.
+    async with (
+        serving(app) as address,
+        opened(browser, address, refused="/recordings", permissions=["microphone"]) as page,
+    ):
         yield page
-        assert complaints == []
-    finally:
-        await context.close()
-        await runner.cleanup()
 
 
 async def test_a_recorded_session_is_kept_and_made_a_film_of(
     browser: Browser, settings: Settings, tmp_path: Path
 ) -> None:
-    async with opened(browser, settings, "loopback", tmp_path / "recordings") as page:
+    async with recording_page(browser, settings, "loopback", tmp_path / "recordings") as page:
         await page.check("#record")
         await connect(page, "#microphone")
         recording = await page.evaluate("window.visavis.recording")
@@ -62,7 +51,7 @@ async def test_a_recorded_session_is_kept_and_made_a_film_of(
 async def test_a_session_that_is_not_to_be_recorded_is_not(
     browser: Browser, settings: Settings, tmp_path: Path
 ) -> None:
-    async with opened(browser, settings, "loopback", tmp_path / "recordings") as page:
+    async with recording_page(browser, settings, "loopback", tmp_path / "recordings") as page:
         await page.wait_for_selector("#record", state="visible")
         await connect(page, "#connect")
         assert await page.evaluate("window.visavis.recording") is None
@@ -74,7 +63,7 @@ async def test_a_session_that_is_not_to_be_recorded_is_not(
 async def test_recording_is_offered_only_where_it_is_allowed(
     browser: Browser, settings: Settings, tmp_path: Path
 ) -> None:
-    async with opened(browser, settings, "nobody", tmp_path / "recordings") as page:
+    async with recording_page(browser, settings, "nobody", tmp_path / "recordings") as page:
         await until(page, "document.getElementById('engine').options.length > 0")
         assert not await page.is_visible("#record")
         assert await page.evaluate("fetch('/config').then((a) => a.json()).then((body) => body.recordings)") is False

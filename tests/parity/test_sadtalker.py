@@ -13,6 +13,8 @@ import torch
 from models.sadtalker.renderer import Renderer
 from tests.parity.__main__ import kit_of, run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GOLDENS = Path(__file__).parents[1] / "golden" / "sadtalker"
 SHARED = Path(__file__).parents[3] / "shared" / "parity" / "sadtalker"
 SLOW = {"golden_generator.npz"}
@@ -22,14 +24,6 @@ def copy_of(folder: Path, names: list[str], source: Path = GOLDENS) -> Path:
     for name in ("manifest.json", "seed.json", *names):
         (folder / name).write_bytes((source / name).read_bytes())
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> object:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_networks_and_geometry_agree_with_the_published_ones(tmp_path: Path) -> None:

@@ -69,7 +69,10 @@ def test_speed_says_how_long_each_network_takes_and_how_exact_the_fast_ones_are(
     finally:
         torch.set_num_threads(threads)
     assert list(speed.modules) == ["F", "M", "W", "G", "S"]
-    assert all(module.ms > module.floor_ms > 0 for module in speed.modules.values())
+    # Not that calls take longer than their floor: both are measured, at two moments of a machine that others use too.
+    for module in speed.modules.values():
+        assert module.ms > 0
+        assert module.floor_ms == pytest.approx(1000 * module.gflop / speed.peak_gflops["float32"])
     assert speed.ms_per_frame == pytest.approx(1000 / speed.fps)
     assert 0 < speed.error_mean < 10
     assert "times faster" in table(speed)

@@ -17,16 +17,10 @@ from models.studio.arkit import INDEX
 from models.studio.visemes import MOUTH_NAMES
 from models.timebase import SPEECH_RATE_HZ, first_column
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = EarShape(0.05)
 PRESS = MOUTH_NAMES.index("mouthPress")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> object:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

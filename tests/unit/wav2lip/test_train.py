@@ -23,6 +23,8 @@ from models.wav2lip.train import Recipe, Trainer
 from tests.unit.wav2lip.avatars import soft_avatar
 from tests.unit.wav2lip.corpora import small_corpus, write_corpus
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -36,14 +38,6 @@ def recipe(steps: int, **changes: object) -> Recipe:
         "held_out": 8,
     }
     return Recipe(steps=steps, **(settings | changes))  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> object:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from models.liveportrait.gesture import GESTURES, Gesture, GesturePlayer, Offsets, envelope
 from models.liveportrait.live_driver import ANGLE_STEP_DEG, EXP_STEP
 from models.motion.expression import limits
-from models.motion.gesture import GESTURES, Gesture, GesturePlayer, Offsets, envelope
 
 JAW, CORNER, BROWS = 19, 14, (1, 2)
 
