@@ -16,7 +16,7 @@ from tests.unit.liveportrait.networks import FACE_PX, write_published
 @pytest_asyncio.fixture
 async def portraits(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TestServer]:
     """A server with small LivePortrait networks."""
-    monkeypatch.setattr("models.liveportrait.engine._ear", lambda path: LoudnessEar())
+    monkeypatch.setattr("models.liveportrait.engine.load_ear", lambda path: LoudnessEar())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     chosen = {"name": "liveportrait", "weights": write_published(tmp_path / "weights"), "max_batch": 1, "threads": 1}
     live = settings.engine.liveportrait.model_copy(update={"face_px": FACE_PX})

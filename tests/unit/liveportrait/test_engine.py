@@ -28,6 +28,9 @@ from tests.fakes.hearing import LoudnessEar
 from tests.unit.liveportrait.networks import FACE_PX, SMALL, small_networks, write_published
 from tests.unit.liveportrait.test_live_driver import head
 
+# In half precision several threads round one way in a batch and another in a single call.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LOUD, SILENT = np.full((80, 51), 0.5, np.float32), np.full((80, 51), -4.0, np.float32)
 JAW = (0, 19, 1)
 QUICK = LiveSettings(face_px=FACE_PX)
