@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.prepacked import PrepackedConv2d
+from models.runtime.prepacked import PrepackedConv2d, PrepackedProduct
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -48,35 +48,36 @@ def _is_block(module: nn.Module) -> bool:
 
 
 class SpreadCell(nn.Module):
-    """A transposed convolution without padding of maps of one cell, which is a matrix product, then ReLU."""
+    """A transposed convolution without padding of maps of one cell, which is a product of matrices, then ReLU."""
 
     def __init__(self, convolution: nn.ConvTranspose2d) -> None:
         super().__init__()
         rows, columns = convolution.kernel_size
         self._cells = rows, columns, convolution.out_channels
-        product = nn.Conv2d(convolution.in_channels, rows * columns * convolution.out_channels, 1)
-        product.requires_grad_(False).to(convolution.weight.dtype)
-        product.weight.copy_(convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)[:, :, None, None])
         assert convolution.bias is not None
-        assert product.bias is not None
-        product.bias.copy_(convolution.bias.repeat(rows * columns))
-        self.product = PrepackedConv2d(product, residual=False)
+        weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        self.product = PrepackedProduct(weight, convolution.bias.repeat(rows * columns))
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, inputs, 1, 1) -> (n, outputs, rows, columns), channels last."""
-        return cast(Tensor, self.product(x)).view(-1, *self._cells).permute(0, 3, 1, 2)
+        return cast(Tensor, self.product(x)).reshape(-1, *self._cells).permute(0, 3, 1, 2)
 
 
 def prepack(network: Network) -> Network:
     """Replace every :class:`FoldedBlock` of a network, which has its final type, by its prepacked one, in place."""
     for name, child in network.named_children():
         if isinstance(child, FoldedBlock):
-            convolution = cast(nn.Conv2d | nn.ConvTranspose2d, child.convolution)
-            # The one transposed convolution without padding is the first of the decoder, from 1x1 to 3x3.
-            if isinstance(convolution, nn.ConvTranspose2d) and convolution.padding == (0, 0):
-                setattr(network, name, SpreadCell(convolution))
-            else:
-                setattr(network, name, PrepackedConv2d(convolution, child.residual))
+            setattr(network, name, _prepacked(child))
         else:
             prepack(child)
     return network
+
+
+def _prepacked(block: FoldedBlock) -> nn.Module:
+    convolution = cast(nn.Conv2d | nn.ConvTranspose2d, block.convolution)
+    # The one transposed convolution without padding is the first of the decoder, from 1x1 to 3x3.
+    if isinstance(convolution, nn.ConvTranspose2d) and convolution.padding == (0, 0):
+        return SpreadCell(convolution)
+    if convolution.kernel_size == (1, 1) and not block.residual:
+        return PrepackedProduct(convolution.weight.flatten(1), convolution.bias)
+    return PrepackedConv2d(convolution, block.residual)

@@ -86,10 +86,8 @@ class Wav2LipEngine:
 
     def _fast(self, module: nn.Module) -> nn.Module:
         module = module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # Compilers lay weights out themselves, and look into nothing but plain convolutions. A wide network is given
-        # all cores, and several threads draw a single frame a third slower with weights laid out beforehand; one
-        # thread draws it a quarter faster.
-        plain = self.runtime.name in COMPILERS or self.info.width >= 1
+        # Compilers lay weights out themselves, and look into nothing but plain convolutions.
+        plain = self.runtime.name in COMPILERS
         return module if plain or not can_prepack(self.runtime.device, self.dtype) else prepack(module)
 
     def prepare(self, avatar: Avatar) -> PreparedAvatar:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.runtime.fold import SpreadCell
-from models.runtime.prepacked import PrepackedConv2d, can_prepack
+from models.runtime.prepacked import PrepackedConv2d, PrepackedProduct, can_prepack
 from models.runtime.scripted import as_one_call
 
 CPU = torch.device("cpu")
@@ -49,6 +49,21 @@ def test_the_input_is_added_before_the_relu() -> None:
     drawn = PrepackedConv2d(convolution, residual=True)(x)
     torch.testing.assert_close(drawn, functional.relu(convolution(x) + x), rtol=1e-4, atol=1e-4)
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in (torch.float32, torch.bfloat16) if can_prepack(CPU, dtype)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_product_is_its_1x1_convolution_of_maps_of_any_size(bias: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    convolution = nn.Conv2d(24, 40, 1, bias=bias).to(dtype).requires_grad_(False)
+    product = PrepackedProduct(convolution.weight.flatten(1), convolution.bias)
+    call = as_one_call(product, last(torch.zeros(2, 24, 1, 1, dtype=dtype)))
+    tolerance = 1e-4 if dtype == torch.float32 else 0.02
+    for count, size in ((1, (1, 1)), (3, (1, 1)), (2, (3, 5))):
+        x = last(torch.randn(count, 24, *size).to(dtype))
+        drawn = call(x)
+        assert drawn.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(drawn, functional.relu(convolution(x)), rtol=tolerance, atol=tolerance)
 
 
 def test_one_cell_spread_is_its_transposed_convolution() -> None:
