@@ -12,6 +12,8 @@ Pair = int | tuple[int, int]
 
 WINDOW_COLUMNS = 16
 """Width of a mel window: 0.2 s, five frames."""
+STEP_COLUMNS = 6
+"""Of a wider window, every so many more columns are one more step in time behind the encoder's strides."""
 
 
 def scaled(channels: int, width: float, least: int = 8) -> int:
@@ -40,10 +42,13 @@ def residuals(channels: int, count: int) -> list[nn.Module]:
     return [ConvBlock(channels, channels, 3, 1, 1, residual=True) for _ in range(count)]
 
 
-def audio_encoder(width: float = 1.0, residuals_at_256: int = 1, outputs: int | None = None) -> nn.Sequential:
+def audio_encoder(
+    width: float = 1.0, residuals_at_256: int = 1, outputs: int | None = None, steps: int = 1
+) -> nn.Sequential:
     """Mel window (n, 1, 80, 16) -> embedding (n, outputs, 1, 1), not negative (it ends in ReLU).
 
-    ``outputs`` is 512 * width where it is not given.
+    ``outputs`` is 512 * width where it is not given. With ``steps`` the window is ``window_columns(steps)`` wide, and
+    the last block joins so many embeddings; 1 as published.
 
     The generator's has one residual block at 256 channels, the lip-sync expert's two. The layout, as
     channels (scaled by ``width``), kernel, stride (mel, time), padding::
@@ -62,5 +67,10 @@ def audio_encoder(width: float = 1.0, residuals_at_256: int = 1, outputs: int | 
         ConvBlock(c128, c256, 3, (3, 2), 1),
         *residuals(c256, residuals_at_256),
         ConvBlock(c256, c512, 3, 1, 0),
-        ConvBlock(c512, outputs or c512, 1, 1, 0),
+        ConvBlock(c512, outputs or c512, (1, steps), 1, 0),
     )
+
+
+def window_columns(steps: int) -> int:
+    """Width of the window that an encoder of so many steps takes."""
+    return WINDOW_COLUMNS + STEP_COLUMNS * (steps - 1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS, SILENCE
+from models.motion.ear import EarShape
 
 _WARPED, _TILTED = 0.7, 0.5
 """Shares of the windows that get another vocal tract, and another microphone."""
@@ -21,20 +22,21 @@ _LOUDEST = 4.0
 class SpeechCorpus:
     """A file of ``models.studio.ear_corpus``, in memory."""
 
-    def __init__(self, path: Path, lead_columns: int) -> None:
-        """``lead_columns``: of a window's columns, how many lie before its frame's start."""
+    def __init__(self, path: Path, shape: EarShape) -> None:
+        """``shape``: of the ear that it is for."""
         with np.load(path) as data:
             mel, self.code = data["mel"], torch.from_numpy(data["code"].astype(np.float32))
             starts = data["starts"]
-        margin = np.full((len(mel), 2 * WINDOW_COLUMNS), SILENCE, dtype=np.float16)
+        self._columns = shape.columns
+        margin = np.full((len(mel), 2 * self._columns), SILENCE, dtype=np.float16)
         self._mel = np.concatenate([margin, mel, margin], axis=1)
-        self._first = starts - lead_columns + 2 * WINDOW_COLUMNS
+        self._first = starts - shape.lead_columns + WINDOW_COLUMNS + self._columns
 
     def __len__(self) -> int:
         return len(self.code)
 
     def windows(self, frames: NDArray[np.int64]) -> Tensor:
-        """(n, 1, 80, 16) of these frames."""
+        """(n, 1, 80, columns) of these frames."""
         return torch.from_numpy(self._cut(frames)[:, np.newaxis])
 
     def varied(self, frames: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
@@ -42,7 +44,7 @@ class SpeechCorpus:
         return torch.from_numpy(np.stack([varied(window, rng) for window in self._cut(frames)])[:, np.newaxis])
 
     def _cut(self, frames: NDArray[np.int64]) -> NDArray[np.float32]:
-        columns = self._first[frames][:, np.newaxis] + np.arange(WINDOW_COLUMNS)
+        columns = self._first[frames][:, np.newaxis] + np.arange(self._columns)
         return np.ascontiguousarray(self._mel[:, columns].transpose(1, 0, 2), dtype=np.float32)
 
 

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.audio.encoder import WINDOW_COLUMNS, audio_encoder
+from models.audio.encoder import WINDOW_COLUMNS, audio_encoder, window_columns
 from models.audio.mel import N_MELS, SILENCE
 from models.engine import MelWindow
 from models.errors import CheckpointError
@@ -44,11 +45,18 @@ class EarShape:
     channels: int = 128
     """Of the embedding: those of the face that it is merged with."""
     lead_columns: int = 8
-    """Mel columns of the window that lie before the frame's start; one more is 12.5 ms of delay less."""
+    """Mel columns of the window's last 16 that lie before the frame's start; one more is 12.5 ms of delay less."""
+    steps: int = 1
+    """How much of the past it hears, see ``audio_encoder``; 1 in a generator."""
+
+    @property
+    def columns(self) -> int:
+        """Width of its window."""
+        return window_columns(self.steps)
 
     def build(self) -> nn.Sequential:
         """An ear in eval mode, untrained."""
-        return audio_encoder(self.width, self.residuals, self.channels).eval()
+        return audio_encoder(self.width, self.residuals, self.channels, self.steps).eval()
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -77,6 +85,7 @@ def read_ear(path: Path) -> tuple[EarShape, dict[str, Tensor]]:
             residuals=int(metadata.get("ear_residuals", 1)),
             channels=len(tensors[last]),
             lead_columns=int(metadata["lead_columns"]),
+            steps=tensors[last].shape[-1],
         )
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
@@ -102,12 +111,15 @@ def load_encoder(path: Path) -> tuple[EarShape, nn.Sequential]:
 
 
 def begin_as(encoder: nn.Sequential, ear: Path) -> None:
-    """Begin as another ear of the same width; residual blocks that it lacks add nothing at first.
+    """Begin as another ear of the same width; residual blocks and steps that it lacks add nothing at first.
 
     Raises:
-        CheckpointError: it is missing or damaged, of another width, or deeper.
+        CheckpointError: it is missing or damaged, of another width, deeper, or hears more of the past.
     """
     shape, tensors = read_ear(ear)
+    last = f"{len(shape.build()) - 1}.conv_block.0.weight"
+    wanted = encoder[-1].get_parameter("conv_block.0.weight").shape[-1]
+    tensors[last] = functional.pad(tensors[last], (max(0, wanted - shape.steps), 0))  # the newest step is the last
     theirs = len(shape.build())
     more, behind = len(encoder) - theirs, theirs - _LAST_BLOCKS
     state = encoder.state_dict()
@@ -115,7 +127,7 @@ def begin_as(encoder: nn.Sequential, ear: Path) -> None:
         state[f"{_block(name) + more * (_block(name) >= behind)}.{name.split('.', 1)[1]}"] = tensor
     fits = more >= 0 and all(state[name].shape == own.shape for name, own in encoder.state_dict().items())
     if not fits:
-        raise CheckpointError(f"The ear {ear.name} is of another width, or deeper.")
+        raise CheckpointError(f"The ear {ear.name} is of another width, deeper, or hears more of the past.")
     encoder.load_state_dict(state)
     for number in range(behind, behind + more):
         nn.init.zeros_(encoder.get_parameter(f"{number}.conv_block.1.weight"))
@@ -128,20 +140,21 @@ def _block(name: str) -> int:
 class Ear:
     """Hears mel windows. Holds weights only; threads are the caller's affair."""
 
-    def __init__(self, encoder: nn.Sequential, lead_columns: int) -> None:
-        """``encoder``: in eval mode; it is taken over."""
-        self.window = MelWindow(HEARD_COLUMNS, HEARD_COLUMNS - WINDOW_COLUMNS + lead_columns)
+    def __init__(self, encoder: nn.Sequential, shape: EarShape) -> None:
+        """``encoder``: of that shape, in eval mode; it is taken over."""
+        self.window = MelWindow(HEARD_COLUMNS, HEARD_COLUMNS - WINDOW_COLUMNS + shape.lead_columns)
+        self._columns = shape.columns
         self._dtype = preferred_dtype()
         fast = fold_norms(encoder).requires_grad_(False).to(self._dtype)
         fast = fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if can_prepack(torch.device("cpu"), self._dtype):
             fast = prepack(fast)
-        self._call = as_one_call(fast, torch.zeros(4, 1, N_MELS, WINDOW_COLUMNS, dtype=self._dtype))
+        self._call = as_one_call(fast, torch.zeros(4, 1, N_MELS, shape.columns, dtype=self._dtype))
 
     @torch.inference_mode()
     def code(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (n, 80, ``window.columns``) -> mouth codes (n, K) in [0, 1]."""
-        ends = np.ascontiguousarray(mel[:, np.newaxis, :, -WINDOW_COLUMNS:])
+        ends = np.ascontiguousarray(mel[:, np.newaxis, :, -self._columns :])
         heard = self._call(torch.from_numpy(ends).to(self._dtype)).flatten(1)[:, : len(MOUTH_NAMES)]
         return np.asarray(heard.float().clamp(0, 1).numpy())
 
@@ -170,4 +183,4 @@ def load_ear(path: Path | None = None) -> Ear:
         CheckpointError: it is missing, damaged or of another kind.
     """
     shape, encoder = load_encoder(path or ASSET)
-    return Ear(encoder, shape.lead_columns)
+    return Ear(encoder, shape)

@@ -6,7 +6,7 @@ The embedding's first K channels are the mouth code, the others zero, so an ear 
 codes. A plain squared error shrinks what it is unsure of, so a concordance term (L. Lin, "A concordance
 correlation coefficient to evaluate reproducibility", 1989) keeps the amplitude. Resumes from ``--out``'s
 ``.state.pt`` after a kill. ``--residuals`` deepens the ear; with ``--start`` it begins as another one, whose missing
-layers do nothing at first. ``--lead-columns`` sets how far it hears ahead.
+layers do nothing at first. ``--lead-columns`` sets how far it hears ahead, ``--steps-heard`` how far back.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.aside import written_aside
-from models.audio.encoder import WINDOW_COLUMNS, scaled
+from models.audio.encoder import STEP_COLUMNS, WINDOW_COLUMNS, scaled
 from models.motion.corpus import SpeechCorpus
-from models.motion.ear import PREFIX, EarShape, begin_as
+from models.motion.ear import HEARD_COLUMNS, PREFIX, EarShape, begin_as
 from models.motion.judge import judge
 from models.runtime.precision import preferred_dtype
 
@@ -32,17 +32,26 @@ BATCH = 256
 PEAK_RATE = 1.5e-3
 _WARM_UP_STEPS = 100
 _JUDGE_EVERY = 500
+_OPENING = 4.0
+_MOST_STEPS = (HEARD_COLUMNS - WINDOW_COLUMNS) // STEP_COLUMNS + 1
 
 
 def loss_of(embedding: Tensor, code: Tensor) -> Tensor:
-    """Absolute error (more at closures) and concordance of each control, of (n, K); the other channels are silent."""
-    heard, unused = embedding[:, : code.shape[1]], embedding[:, code.shape[1] :]
-    weight = 1.0 + 2.0 * (code[:, :1] < 0.03)
+    """Absolute error (more at closures) and concordance of each control, of (n, K); the other channels are silent.
+
+    How far the mouth is open, the first control, is what is seen most, and counts like ``_OPENING`` others.
+    """
+    controls = code.shape[1]
+    heard, unused = embedding[:, :controls], embedding[:, controls:]
+    share = torch.ones(controls)
+    share[0] = _OPENING
+    share /= share.mean()
+    weight = share * (1.0 + 2.0 * (code[:, :1] < 0.03))
     error = (weight * (heard - code).abs()).mean()
     covariance = ((heard - heard.mean(0)) * (code - code.mean(0))).mean(0)
     spread = heard.var(0, unbiased=False) + code.var(0, unbiased=False) + (heard.mean(0) - code.mean(0)) ** 2
     concordance = 2 * covariance / (spread + 1e-4)
-    return 4.0 * error + (1.0 - concordance).mean() + unused.mean()
+    return 4.0 * error + (share * (1.0 - concordance)).mean() + unused.mean()
 
 
 @torch.no_grad()
@@ -133,12 +142,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=EarShape.lead_columns,
         help=f"how many of a window's {WINDOW_COLUMNS} lie before its frame; one more is 12.5 ms less (%(default)s)",
     )
+    parser.add_argument(
+        "--steps-heard", type=int, default=1, help="1, or more to hear 75 ms further back for each (%(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.lead_columns <= WINDOW_COLUMNS:
         parser.error(f"--lead-columns takes 0 to {WINDOW_COLUMNS}")
+    if not 1 <= arguments.steps_heard <= _MOST_STEPS:
+        parser.error(f"--steps-heard takes 1 to {_MOST_STEPS}")
     torch.set_num_threads(arguments.threads)
     channels = scaled(512, arguments.face_width)
-    shape = EarShape(arguments.width, arguments.residuals, channels, arguments.lead_columns)
-    corpus, held_out = (SpeechCorpus(path, shape.lead_columns) for path in (arguments.corpus, arguments.held_out))
+    shape = EarShape(arguments.width, arguments.residuals, channels, arguments.lead_columns, arguments.steps_heard)
+    corpus, held_out = (SpeechCorpus(path, shape) for path in (arguments.corpus, arguments.held_out))
     train(Training(corpus, arguments.out, arguments.steps, shape, arguments.start), held_out)

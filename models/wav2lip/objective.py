@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.wav2lip.region import Cutout
+
+_PATCH_PX = 12
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,8 @@ class Weights:
 
     edge: float = 1.0
     """Difference of the pictures' gradients: L1 alone leaves edges soft."""
+    coarse: float = 3.0
+    """Difference of patches as wholes: a lip that is a little too dark everywhere costs L1 little, and is seen."""
     moved: float = 4.0
     """How much more a pixel counts that speech changes than one that stays as in the idle frame."""
     sync: float = 0.0
@@ -40,6 +45,11 @@ def l1_and_edge(drawn: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor,
     across = (weights[..., 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
     down = (weights[..., 1:, :] * (difference[..., 1:, :] - difference[..., :-1, :]).abs()).mean()
     return l1, across + down
+
+
+def coarse(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute value of the weighted difference's means over patches of ``_PATCH_PX`` a side."""
+    return functional.avg_pool2d(weights * (drawn - target), _PATCH_PX, ceil_mode=True).abs().mean()
 
 
 def embedding_of(code: Tensor, channels: int) -> Tensor:

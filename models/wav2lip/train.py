@@ -119,8 +119,8 @@ class Trainer:
         drawn = self.draw(batch)
         weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
         l1, edge = objective.l1_and_edge(drawn, target, weights)
-        terms = {"l1": l1, "edge": edge}
-        total = l1 + self.recipe.weights.edge * edge
+        terms = {"l1": l1, "edge": edge, "coarse": objective.coarse(drawn, target, weights)}
+        total = l1 + self.recipe.weights.edge * edge + self.recipe.weights.coarse * terms["coarse"]
         if self.expert is not None and self.recipe.weights.sync:
             terms["sync"] = self._sync(batch, drawn, indices)
             total = total + self.recipe.weights.sync * terms["sync"]

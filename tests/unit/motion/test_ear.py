@@ -40,7 +40,7 @@ def file(tmp_path: Path, frames: int = 320) -> Path:
 
 @pytest.fixture
 def corpus(file: Path) -> SpeechCorpus:
-    return SpeechCorpus(file, SHAPE.lead_columns)
+    return SpeechCorpus(file, SHAPE)
 
 
 def test_windows_begin_before_the_frame(file: Path, corpus: SpeechCorpus) -> None:
@@ -96,7 +96,7 @@ def test_an_ear_hears_the_end_of_its_window(corpus: SpeechCorpus, file: Path, tm
     train(Training(corpus, out, 40, SHAPE), corpus)
     shape, encoder = load_encoder(out)
     expected = hear(encoder, corpus).clip(0, 1)
-    ear = Ear(encoder, shape.lead_columns)
+    ear = Ear(encoder, shape)
     assert ear.window.start(100) + HEARD_COLUMNS == first_column(100, shape.lead_columns) + WINDOW_COLUMNS
     with np.load(file) as data:
         heard = ear.codes(data["mel"].astype(np.float32), len(corpus))
