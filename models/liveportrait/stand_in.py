@@ -2,15 +2,13 @@
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from models.liveportrait.generator import SpectralConv2d
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.weights import Architecture, Networks
+from models.spade.network import SpectralConv2d
 
 _SIDE = 128
 """Of the pictures that the norms see: the warping module halves the quarter of it five times."""
-_POWER_ITERATIONS = 5
 _GAIN = 1.2
 _BIAS = 0.1
 _MASK_SPREAD = 2.0
@@ -60,7 +58,4 @@ def _settle_spectral_norms(module: nn.Module) -> None:
     """Bring the stored vectors to what they are after training: those of the largest singular value."""
     for convolution in module.modules():
         if isinstance(convolution, SpectralConv2d):
-            weight = convolution.weight_orig.flatten(1)
-            for _ in range(_POWER_ITERATIONS):
-                convolution.weight_v.copy_(functional.normalize(weight.T @ convolution.weight_u, dim=0))
-                convolution.weight_u.copy_(functional.normalize(weight @ convolution.weight_v, dim=0))
+            convolution.update_vectors()

@@ -55,6 +55,62 @@ def _seen(kind: str, count: int) -> slice:
     return slice(0 if kind == "first" else 1, count + (2 if kind == "last" else 1))
 
 
+class TappedConv2d(nn.Module):
+    """A convolution to few channels that keeps the size: a product of matrices for all taps, then their sum.
+
+    Vector units stand idle where a convolution has fewer outputs than they have lanes. The sum is float32.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.outputs, inputs, self.rows, self.columns = convolution.weight.shape
+        taps = convolution.weight.permute(2, 3, 0, 1).reshape(-1, inputs, 1, 1)
+        self.products = plain_conv2d(taps, None)
+        self.bias = nn.Parameter(_bias(convolution).view(self.outputs, 1, 1), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) -> (n, outputs, h, w) float32."""
+        height, width = x.shape[2], x.shape[3]
+        across, down = self.columns // 2, self.rows // 2
+        products = functional.pad(self.products(x).float(), (across, across, down, down))
+        outputs = self.outputs
+        total = self.bias.float()
+        for tap in range(self.rows * self.columns):
+            row, column = divmod(tap, self.columns)
+            place = slice(row, row + height), slice(column, column + width)
+            total = total + products[:, tap * outputs : (tap + 1) * outputs, *place]
+        return total
+
+
+class SlicedConv3d(nn.Module):
+    """A convolution of a volume to few channels that keeps the size: one of its slices for each tap in depth, summed.
+
+    For the same reason as :class:`TappedConv2d`. The sum is float32.
+    """
+
+    def __init__(self, convolution: nn.Conv3d) -> None:
+        super().__init__()
+        outputs, inputs, self.taps, rows, columns = convolution.weight.shape
+        weight = convolution.weight.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
+        self.slices = plain_conv2d(weight, None)
+        self.bias = nn.Parameter(_bias(convolution).view(outputs, 1, 1, 1), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, d, h, w) -> (n, outputs, d, h, w) float32."""
+        depth, reach = x.shape[2], self.taps // 2
+        drawn = self.slices(x.transpose(1, 2).flatten(0, 1))
+        products = drawn.unflatten(0, (-1, depth)).unflatten(2, (self.taps, -1))
+        padded = functional.pad(products.float(), (0, 0, 0, 0, 0, 0, 0, 0, reach, reach))
+        total = self.bias.float().transpose(0, 1)
+        for tap in range(self.taps):
+            total = total + padded[:, tap : tap + depth, tap]
+        return total.transpose(1, 2)
+
+
+def _bias(convolution: nn.Conv2d | nn.Conv3d) -> Tensor:
+    return torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias.detach()
+
+
 def joined_conv2d(convolutions: list[nn.Conv2d]) -> nn.Conv2d:
     """One convolution with the outputs of several on the same input."""
     biases = [convolution.bias for convolution in convolutions if convolution.bias is not None]

@@ -1,10 +1,8 @@
 """The renderer made cheaper to run without changing what it computes, but for rounding.
 
-Normalisations and the spectral scale go into the convolutions. A SPADE block's two or three modulations see the same
-guide, so their first convolutions are one, computed on the guide before it is enlarged; gain and offset are one
-convolution too. All frames have one source, so what depends on it alone is computed once. A shift of the whole volume
-resamples each axis by itself, and a Gaussian is the product of three, so the keypoints' proposals are products of
-small matrices.
+Normalisations go into the convolutions, and the decoder is folded as ``spade.fold`` says. All frames have one source,
+so what depends on it alone is computed once. A shift of the whole volume resamples each axis by itself, and a Gaussian
+is the product of three, so the keypoints' proposals are products of small matrices.
 """
 
 import copy
@@ -15,16 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.convolutions import RepeatedConv2d, gain_and_offset, joined_conv2d, plain_conv2d
+from models.runtime.convolutions import SlicedConv3d, TappedConv2d
 from models.runtime.precision import drawing_dtype
 from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
 from models.sadtalker.dense_motion import LEAST_WEIGHT, VARIANCE, DenseMotionNetwork, warp
 from models.sadtalker.grid import volume_grid
 from models.sadtalker.renderer import Renderer, SourceFeatures
-from models.sadtalker.spade import SpadeBlock, SpadeDecoder, SpectralConv2d
-
-_SLOPE = 0.2
+from models.spade.fold import fold_decoder
 
 
 class FastRenderer:
@@ -88,7 +84,7 @@ class _Drawing(nn.Module):
         self.third = fuse_conv_bn_eval(renderer.third.conv, renderer.third.norm)
         self.slope = renderer.third.slope
         self.fourth = renderer.fourth
-        self.decoder = _Decoder(renderer.decoder)
+        self.decoder = fold_decoder(renderer.decoder)
         for part in (self.third, self.fourth, self.decoder):
             part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -97,7 +93,8 @@ class _Drawing(nn.Module):
         x = warp(volume, deformation).flatten(1, 2)
         x = x.to(self.dtype, memory_format=torch.channels_last)
         x = self.fourth(functional.leaky_relu_(self.third(x), self.slope))
-        return self.decoder((x * occlusion).to(self.dtype, memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
+        logits = self.decoder.logits((x * occlusion).to(self.dtype, memory_format=torch.channels_last))
+        return torch.sigmoid(logits.float())
 
 
 class _Motion(nn.Module):
@@ -115,10 +112,10 @@ class _Motion(nn.Module):
         hourglass = network.hourglass
         for block in (*hourglass.encoder.down_blocks, *hourglass.decoder.up_blocks, hourglass.decoder):
             block.conv = fuse_conv_bn_eval(block.conv, block.norm)
-        self.hourglass, self.mask, self.occlusion = hourglass, network.mask, network.occlusion
-        for part in (self.hourglass, self.mask):
-            part.to(dtype=dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.occlusion.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.hourglass = hourglass.to(dtype=dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.mask, self.occlusion = SlicedConv3d(network.mask), TappedConv2d(network.occlusion)
+        for part in (self.mask, self.occlusion):
+            part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         like = torch.zeros(())
         self.register_buffer("grid", volume_grid(*self.sizes, like))
         for axis, size in zip("zyx", self.sizes, strict=True):
@@ -130,7 +127,7 @@ class _Motion(nn.Module):
         heat = functional.pad(self._gaussians(kp_driving) - self._gaussians(kp_source), (0, 0, 0, 0, 0, 0, 1, 0))
         seen = torch.cat((heat[:, :, None], self._shifted(squeezed[0], shift)), dim=2).flatten(1, 2)
         x = self._hourglass(seen.to(self.dtype, memory_format=torch.channels_last_3d))
-        mask = functional.softmax(self.mask(x).float(), dim=1)
+        mask = functional.softmax(self.mask(x), dim=1)
         kept = mask.masked_fill(mask < LEAST_WEIGHT, 0)
         # sum over motions of weight * (grid + shift)
         total = kept.sum(dim=1)[..., None]
@@ -183,60 +180,3 @@ def _halved(x: Tensor) -> Tensor:
     slices = x.transpose(1, 2)
     small = functional.avg_pool2d(slices.flatten(0, 1), 2)
     return small.unflatten(0, (-1, x.shape[2])).transpose(1, 2)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Decoder(nn.Module):
-    """``SpadeDecoder``."""
-
-    def __init__(self, decoder: SpadeDecoder) -> None:
-        super().__init__()
-        self.fc, self.conv_img = decoder.fc, decoder.conv_img
-        blocks = [cast(SpadeBlock, decoder.get_submodule(f"G_middle_{i}")) for i in range(decoder.MIDDLE)]
-        self.middle = nn.ModuleList(_FoldedSpadeBlock(block, 1) for block in blocks)
-        self.up_0, self.up_1 = _FoldedSpadeBlock(decoder.up_0, 2), _FoldedSpadeBlock(decoder.up_1, 4)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        x = self.fc(feature)
-        for block in self.middle:
-            x = block(x, feature)
-        x = self.up_0(functional.interpolate(x, scale_factor=2), feature)
-        x = self.up_1(functional.interpolate(x, scale_factor=2), feature)
-        return torch.sigmoid(self.conv_img(functional.leaky_relu_(x, _SLOPE)))
-
-
-class _FoldedSpadeBlock(nn.Module):
-    """A ``SpadeBlock`` for an input ``repeats`` times larger than its guide."""
-
-    def __init__(self, block: SpadeBlock, repeats: int) -> None:
-        super().__init__()
-        norms = [block.norm_0, block.norm_1, *([block.norm_s] if block.changes_width else [])]
-        shared = joined_conv2d([cast(nn.Conv2d, norm.mlp_shared[0]) for norm in norms])
-        self.shared: nn.Module = RepeatedConv2d(shared, repeats) if repeats > 1 else shared
-        self.modulations = nn.ModuleList(gain_and_offset(norm.mlp_gamma, norm.mlp_beta) for norm in norms)
-        self.conv_0, self.conv_1 = _plain(block.conv_0), _plain(block.conv_1)
-        self.conv_s = _plain(block.conv_s) if block.changes_width else None
-
-    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """As the block it was made of."""
-        parts = functional.relu_(self.shared(guide)).chunk(len(self.modulations), dim=1)
-        normal = _normalised(x)  # the shortcut's modulation and the first see the same
-        y = self.conv_0(functional.leaky_relu_(self._modulated(normal, 0, parts), _SLOPE))
-        y = self.conv_1(functional.leaky_relu_(self._modulated(_normalised(y), 1, parts), _SLOPE))
-        return y + (x if self.conv_s is None else self.conv_s(self._modulated(normal, 2, parts)))  # type: ignore[no-any-return]
-
-    def _modulated(self, normal: Tensor, index: int, parts: tuple[Tensor, ...]) -> Tensor:
-        part = parts[index].contiguous(memory_format=torch.channels_last)
-        gain, offset = self.modulations[index](part).chunk(2, dim=1)
-        return torch.addcmul(offset, normal, gain)
-
-
-def _normalised(x: Tensor) -> Tensor:
-    """Instance normalisation; its sums are float32 whatever x is."""
-    # float16 ends at 65504, which the square of 256 exceeds.
-    summed = x.float() if x.dtype == torch.float16 else x
-    variance, mean = torch.var_mean(summed, dim=(2, 3), unbiased=False, keepdim=True)
-    return (x - mean.to(x.dtype)) * torch.rsqrt(variance.float() + 1e-5).to(x.dtype)
-
-
-def _plain(convolution: SpectralConv2d) -> nn.Conv2d:
-    return plain_conv2d(convolution.weight().detach(), convolution.bias)

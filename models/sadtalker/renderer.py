@@ -12,7 +12,7 @@ from models.audio.encoder import scaled
 from models.sadtalker.dense_motion import DenseMotion, DenseMotionNetwork, warp
 from models.sadtalker.keypoints import DEPTH
 from models.sadtalker.layers import ConvBlock2d, DownBlock2d, ResBlock3d
-from models.sadtalker.spade import SpadeDecoder
+from models.spade.network import SpadeDecoder
 
 SIZES_PX = (256, 512)
 """Picture sides there are published weights for."""
@@ -50,12 +50,12 @@ class Renderer(nn.Module):
 
         encode   3x256x256 conv 64 | down 128, 256 (64x64) | conv 1x1 512 = 32x16x64x64 | 6 residual 3D blocks
         warp     by the dense motion, 32x16x64x64 = 512x64x64 | conv 256, conv 1x1 256, times the occlusion
-        decode   see ``SpadeDecoder``
+        decode   see ``SpadeDecoder``: from 256 to 512, 256, 64 channels and colours
     """
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        c64, c128, c256, volume = (scaled(c, width) for c in (64, 128, 256, _VOLUME_CHANNELS))
+        c64, c128, c256, c512, volume = (scaled(c, width) for c in (64, 128, 256, 512, _VOLUME_CHANNELS))
         self.first = ConvBlock2d(3, c64)
         self.down_blocks = nn.ModuleList((DownBlock2d(c64, c128), DownBlock2d(c128, c256)))
         self.second = nn.Conv2d(c256, volume * DEPTH, 1)
@@ -65,7 +65,8 @@ class Renderer(nn.Module):
         self.dense_motion_network = DenseMotionNetwork(volume, width)
         self.third = ConvBlock2d(volume * DEPTH, c256, slope=0.01)
         self.fourth = nn.Conv2d(c256, c256, 1)
-        self.decoder = SpadeDecoder(c256, width)
+        conv_img = nn.Conv2d(c64, 3, 3, padding=1)
+        self.decoder = SpadeDecoder(c256, (c512, c256, c64), c128, conv_img)
 
     def encode(self, picture: Tensor) -> SourceFeatures:
         """(n, 3, h, w) RGB in [0, 1], sides multiples of 128."""

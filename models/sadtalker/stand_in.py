@@ -1,6 +1,7 @@
 """Random weights in the published layout, of any width: to measure and to test by, without anybody's weights."""
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -13,8 +14,8 @@ from models.sadtalker.mapping import MappingNetwork
 from models.sadtalker.pose import PoseNetwork
 from models.sadtalker.reconstruction import ReconstructionNetwork
 from models.sadtalker.renderer import Renderer
-from models.sadtalker.spade import SpectralConv2d
 from models.sadtalker.weights import MAPPING_FILES, MAPPING_KEY, NETWORK_FILES, PREFIXES
+from models.spade.network import SpectralConv2d
 
 _SIDE_PX = 128
 _PATCHES = 12
@@ -44,7 +45,7 @@ def lively_renderer(width: float, seed: int) -> Renderer:
                 module.momentum = 1.0  # its statistics become those of the picture
         renderer(_picture(), _points(), _points())
         renderer.eval()
-        layer = renderer.decoder.conv_img
+        layer = cast(nn.Conv2d, renderer.decoder.conv_img)
         logits: list[torch.Tensor] = []  # seen before the sigmoid: in black and white it leaves nothing of them
         watch = layer.register_forward_hook(lambda _layer, _inputs, output: logits.append(output))
         renderer(_picture(), _points(), _points())

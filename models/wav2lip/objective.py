@@ -9,6 +9,8 @@ from torch.nn import functional
 from models.wav2lip.region import Cutout
 
 _PATCH_PX = 12
+_FAINT = 1e-4
+"""A mean squared difference of patches that is too small to tell how much of it is left."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Weights:
     """Difference of the pictures' gradients: L1 alone leaves edges soft."""
     coarse: float = 3.0
     """Difference of patches as wholes: a lip that is a little too dark everywhere costs L1 little, and is seen."""
+    kept: float = 3.0
+    """How much of the input's mouth is left, see ``kept``."""
     moved: float = 4.0
     """How much more a pixel counts that speech changes than one that stays as in the idle frame."""
     sync: float = 0.0
@@ -50,6 +54,17 @@ def l1_and_edge(drawn: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor,
 def coarse(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Mean absolute value of the weighted difference's means over patches of ``_PATCH_PX`` a side."""
     return functional.avg_pool2d(weights * (drawn - target), _PATCH_PX, ceil_mode=True).abs().mean()
+
+
+def kept(drawn: Tensor, target: Tensor, face: Tensor) -> Tensor:
+    """Mean square of the share of ``face - target`` that is still in ``drawn``, by patches of ``_PATCH_PX`` a side.
+
+    ``face`` is what was drawn on. L1 settles for a little of it where it is unsure: then a mouth opens less than it
+    should, and one in the input shows through. Each pixel of that is small, but all lie the same way.
+    """
+    left, before = (functional.avg_pool2d(x - target, _PATCH_PX, ceil_mode=True).flatten(1) for x in (drawn, face))
+    share = (left * before).mean(1) / (before.square().mean(1) + _FAINT)
+    return share.square().mean()
 
 
 def embedding_of(code: Tensor, channels: int) -> Tensor:

@@ -1,12 +1,11 @@
 """Folded networks draw what plain ones do."""
 
-import pytest
 import torch
 from torch import nn
 
-from models.liveportrait.fold import RepeatedConv2d, fold
-from models.liveportrait.generator import SpectralConv2d
+from models.liveportrait.fold import fold
 from models.liveportrait.pixels import to_input
+from models.spade.network import SpectralConv2d
 from tests.unit.liveportrait.networks import faces, small_networks
 
 
@@ -36,12 +35,3 @@ def test_folding_leaves_no_norm_behind_a_convolution_and_the_original_alone() ->
     assert not [m for m in folded.warping.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
     assert not [m for m in folded.generator.modules() if isinstance(m, SpectralConv2d)]
     assert [m for m in plain.generator.modules() if isinstance(m, SpectralConv2d)]
-
-
-@pytest.mark.parametrize("repeats", [2, 3, 4])
-def test_repeated_convolution_is_that_of_the_enlarged_map(repeats: int) -> None:
-    torch.manual_seed(0)
-    convolution = nn.Conv2d(5, 7, 3, padding=1).requires_grad_(False)
-    seg = torch.randn(2, 5, 6, 9)
-    expected = convolution(nn.functional.interpolate(seg, scale_factor=repeats))
-    torch.testing.assert_close(RepeatedConv2d(convolution, repeats)(seg), expected, atol=1e-5, rtol=1e-5)

@@ -66,7 +66,7 @@ def test_the_loss_falls_and_the_code_reaches_the_picture(
     first = terms = trainer.advance()
     while terms["total"] >= 0.2 * first["total"] and trainer.step < 400:
         terms = trainer.advance()
-    assert set(terms) == {"total", "l1", "edge", "coarse"}
+    assert set(terms) == {"total", "l1", "edge", "coarse", "kept"}
     assert terms["total"] < 0.2 * first["total"]
     with torch.no_grad():  # by the batch's own statistics: the running ones lag behind so fast a training
         shut, wide = trainer.draw(trainer.corpus.batch(pair))
@@ -127,7 +127,7 @@ def test_critic_and_sync_terms_teach_too(spoken: Corpus) -> None:
     assert with_terms.critic is not None
     before = [p.detach().clone() for p in with_terms.critic.parameters()]
     terms, plain = with_terms.advance(), without.advance()
-    assert set(terms) == {"total", "l1", "edge", "coarse", "sync", "critic", "taken"}
+    assert set(terms) == {"total", "l1", "edge", "coarse", "kept", "sync", "critic", "taken"}
     assert terms["l1"] == plain["l1"]
     assert any(not torch.equal(b, p) for b, p in zip(before, with_terms.critic.parameters(), strict=True))
     # AdamW's steps have the gradient's sign: other signs mean that the terms reached the weights.

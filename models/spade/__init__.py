@@ -1,0 +1,1 @@
+"""The decoder that the portrait engines share."""
