@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sessions.set_defaults(run=run_sessions)
 
     networks = benches.add_parser("liveportrait", help="how fast its networks run, against the plain ones")
-    bench_liveportrait.add_arguments(networks, _write_json)
+    bench_liveportrait.add_arguments(networks, _avatar, _write_json)
 
     _add_sadtalker(benches.add_parser("sadtalker", help="how fast films are drawn, against the plain network"))
 

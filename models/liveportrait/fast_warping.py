@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from models.liveportrait.layers import KEYPOINTS, ConvNorm3d
 from models.liveportrait.warping import KEYPOINT_VARIANCE, WarpingModule, coordinate_grid
+from models.runtime.convolutions import LANES, SlicedConv3d, TappedConv2d
 
-_LANES = 16
-"""Convolutions run at half speed or worse where channels are no multiple of this."""
 _SUM = 0
 """``torch.embedding_bag``'s number for it."""
 
@@ -105,33 +104,33 @@ class FastWarping(nn.Module):
         self.register_buffer("grid", coordinate_grid(shape, torch.device("cpu"), torch.float32))
         self.compress = motion.compress
         down = [cast(ConvNorm3d, block).conv for block in motion.hourglass.encoder.down_blocks]
-        self.unused: int = -down[0].in_channels % _LANES
+        self.unused: int = -down[0].in_channels % LANES
         """Channels of zeros after the evidence."""
         down[0] = _widened(down[0], self.unused, 0)
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(cast(ConvNorm3d, block).conv for block in motion.hourglass.decoder.up_blocks)
         self.joined = _widened(motion.hourglass.decoder.conv, self.unused, self.unused)
-        self.mask = _widened(motion.mask, self.unused, -motion.mask.out_channels % _LANES)
-        self.occlusion = _widened(motion.occlusion, self.unused * shape[0], 0)
+        self.mask = SlicedConv3d(_widened(motion.mask, self.unused, 0))
+        self.occlusion = TappedConv2d(_widened(motion.occlusion, self.unused * shape[0], 0))
         self.third, self.fourth = warping.third, warping.fourth
-        for volumes in (self.down, self.up, self.joined, self.mask):
+        for volumes in (self.down, self.up, self.joined):
             volumes.to(dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        for maps in (self.occlusion, self.third, self.fourth):
+        for maps in (self.mask, self.occlusion, self.third, self.fourth):
             maps.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, feature: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
         """As ``WarpingModule``; the result is of this precision."""
         shifts = functional.pad(kp_driving - kp_source, (0, 0, 1, 0))
         hidden = self.hourglass(self.evidence(feature, shifts, kp_source, kp_driving))
-        logits = self.mask(hidden)[:, : KEYPOINTS + 1].permute(0, 2, 3, 4, 1)
-        mean_shift = logits.float().softmax(dim=-1).flatten(1, 3) @ shifts
+        logits = self.mask(hidden).permute(0, 2, 3, 4, 1)
+        mean_shift = logits.softmax(dim=-1).flatten(1, 3) @ shifts
         occlusion = torch.sigmoid(self.occlusion(_channels_last(hidden.flatten(1, 2))))
         rows = feature.permute(0, 2, 3, 4, 1).contiguous()
         warped = sample_rows(rows, self.grid - mean_shift.view(-1, *self.shape, 3), self.shape).to(self.dtype)
         # Channels before depths, as the published projection has them.
         side_by_side = warped.permute(0, 4, 1, 2, 3).flatten(1, 2)
         x = functional.leaky_relu(self.third(_channels_last(side_by_side)), 0.01)
-        return self.fourth(x) * occlusion  # type: ignore[no-any-return]
+        return (self.fourth(x) * occlusion).to(self.dtype)  # type: ignore[no-any-return]
 
     def evidence(self, feature: Tensor, shifts: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
         """As ``DenseMotionNetwork.evidence``, then channels of zeros: (n, 112, d, h, w).

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.liveportrait.animator import Animator
 from models.liveportrait.layers import KEYPOINTS
-from models.liveportrait.pixels import Picture, to_pictures
+from models.liveportrait.pixels import Picture, to_input, to_pictures
 from models.liveportrait.weights import Architecture, Networks
 
 _PEAK_SIDE = 1024
@@ -56,12 +57,15 @@ class Speed:
 
 
 @torch.inference_mode()
-def measure(networks: Networks, architecture: Architecture, threads: int = 1, calls: int = 3, side: int = 256) -> Speed:
+def measure(
+    networks: Networks, architecture: Architecture, photo: Picture, threads: int = 1, calls: int = 3, side: int = 256
+) -> Speed:
     """Time every network, plain, and W with G fast, the two in turns. PyTorch stays set to ``threads``.
 
     Args:
         networks: plain ones.
         architecture: theirs.
+        photo: what is drawn, (h, w, 3). In noise the least error of a motion would be an error of the picture.
         threads: of PyTorch.
         calls: timed ones of each.
         side: of the face crop, px; 256 as published.
@@ -69,7 +73,7 @@ def measure(networks: Networks, architecture: Architecture, threads: int = 1, ca
     torch.set_num_threads(threads)
     animator = Animator(networks, side=side // 4)
     generator = torch.Generator().manual_seed(0)
-    face = torch.rand(1, 3, side, side, generator=generator)
+    face = to_input(np.asarray(cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA), np.uint8)[None])
     kp_source = torch.rand(1, KEYPOINTS, 3, generator=generator) - 0.5
     kp_driving = kp_source + 0.05 * torch.randn(1, KEYPOINTS, 3, generator=generator)
     seconds, results = _first_calls(networks, face, kp_source, kp_driving)

@@ -9,6 +9,7 @@ from models.spade.network import SpectralConv2d
 
 _SIDE = 128
 """Of the pictures that the norms see: the warping module halves the quarter of it five times."""
+_PATCHES = 16
 _GAIN = 1.2
 _BIAS = 0.1
 _MASK_SPREAD = 2.0
@@ -38,7 +39,10 @@ def stand_in(architecture: Architecture | None = None, seed: int = 1) -> Network
     norms = [m for part in networks.modules() for m in part.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
     for norm in norms:
         norm.train().momentum = 1.0
-    volume = networks.appearance(torch.rand(1, 3, _SIDE, _SIDE))
+    # As smooth as a photo; noise would have the norms expect more contrast than a face gives.
+    coarse = torch.rand(1, 3, _PATCHES, _PATCHES)
+    picture = nn.functional.interpolate(coarse, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+    volume = networks.appearance(picture)
     kp_source = torch.rand(1, KEYPOINTS, 3) - 0.5
     kp_driving = kp_source + 0.05 * torch.randn(1, KEYPOINTS, 3)
     spreads: list[torch.Tensor] = []

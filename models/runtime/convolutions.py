@@ -55,6 +55,10 @@ def _seen(kind: str, count: int) -> slice:
     return slice(0 if kind == "first" else 1, count + (2 if kind == "last" else 1))
 
 
+LANES = 16
+"""Convolutions run at half speed or worse where channels are no multiple of this."""
+
+
 class TappedConv2d(nn.Module):
     """A convolution to few channels that keeps the size: a product of matrices for all taps, then their sum.
 
@@ -90,21 +94,23 @@ class SlicedConv3d(nn.Module):
 
     def __init__(self, convolution: nn.Conv3d) -> None:
         super().__init__()
-        outputs, inputs, self.taps, rows, columns = convolution.weight.shape
+        self.outputs, inputs, self.taps, rows, columns = convolution.weight.shape
         weight = convolution.weight.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
-        self.slices = plain_conv2d(weight, None)
-        self.bias = nn.Parameter(_bias(convolution).view(outputs, 1, 1, 1), requires_grad=False)
+        unused = -len(weight) % LANES
+        self.slices = plain_conv2d(functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, unused)), None)
+        self.bias = nn.Parameter(_bias(convolution), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, d, h, w) -> (n, outputs, d, h, w) float32."""
-        depth, reach = x.shape[2], self.taps // 2
-        drawn = self.slices(x.transpose(1, 2).flatten(0, 1))
-        products = drawn.unflatten(0, (-1, depth)).unflatten(2, (self.taps, -1))
-        padded = functional.pad(products.float(), (0, 0, 0, 0, 0, 0, 0, 0, reach, reach))
-        total = self.bias.float().transpose(0, 1)
+        """(n, inputs, d, h, w) -> (n, outputs, d, h, w) float32, channels last."""
+        depth, height, width = x.shape[2:]
+        drawn = self.slices(x.transpose(1, 2).flatten(0, 1)).permute(0, 2, 3, 1)
+        products = drawn.unflatten(0, (-1, depth))
+        total = self.bias.float().expand(products.shape[0], depth, height, width, -1).contiguous()
         for tap in range(self.taps):
-            total = total + padded[:, tap : tap + depth, tap]
-        return total.transpose(1, 2)
+            shift = tap - self.taps // 2
+            seen, drawn_on = slice(max(0, shift), depth + min(0, shift)), slice(max(0, -shift), depth - max(0, shift))
+            total[:, drawn_on].add_(products[:, seen, ..., tap * self.outputs : (tap + 1) * self.outputs])
+        return total.permute(0, 4, 1, 2, 3)
 
 
 def _bias(convolution: nn.Conv2d | nn.Conv3d) -> Tensor:

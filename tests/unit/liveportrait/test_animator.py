@@ -65,7 +65,7 @@ def test_rows_are_sampled_as_volumes_are() -> None:
 def test_speed_says_how_long_each_network_takes_and_how_exact_the_fast_ones_are() -> None:
     threads = torch.get_num_threads()
     try:
-        speed = measure(stand_in(SMALL), SMALL, threads=1, calls=1, side=FACE_PX)
+        speed = measure(stand_in(SMALL), SMALL, faces(1)[0], threads=1, calls=1, side=FACE_PX)
     finally:
         torch.set_num_threads(threads)
     assert list(speed.modules) == ["F", "M", "W", "G", "S"]
