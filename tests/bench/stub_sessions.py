@@ -1,0 +1,124 @@
+"""Sessions held at 25 frames a second by the whole server, its network replaced by one of a given speed.
+
+    python -m tests.bench.stub_sessions --fps 120 --shared 0.5 --sessions 4 8
+
+A real server, and ``visavis loadtest`` beside it: signaling, sound, scheduler, video codec and network are as ever, but
+the device takes ``(shared + n * (1 - shared)) / fps`` seconds for a batch of n and leaves the processors alone, as a
+GPU does. ``visavis bench sessions`` simulates the same without sound, video and network between.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.engine import RenderRequest
+from models.probe.engine import ProbeEngine
+from server import cli
+from server.sessions_bench import StubNetwork
+from tests.unit.jobs.speech import write_speech
+
+ROOT = Path(__file__).parents[2]
+_HOST = "127.0.0.1"
+_PATIENCE_S = 60.0
+
+
+def serve(port: int, network: StubNetwork) -> int:
+    """``visavis serve`` with the probe engine, which waits for as long as the network would draw."""
+    drawn = ProbeEngine.render
+
+    def render(engine: ProbeEngine, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
+        if requests:
+            time.sleep(network.seconds(len(requests)))
+        return drawn(engine, requests)
+
+    ProbeEngine.render = render  # type: ignore[method-assign]
+    settings = f'ice.host_addresses=["{_HOST}"]', "sessions.max_sessions=64"
+    options = [part for setting in settings for part in ("--set", setting)]
+    return cli.main(["serve", "--engine", "probe", "--host", _HOST, "--port", str(port), *options])
+
+
+@contextlib.contextmanager
+def server(network: StubNetwork) -> Iterator[str]:
+    """The address of one that is ready."""
+    with socket.create_server((_HOST, 0)) as free:
+        port = int(free.getsockname()[1])
+    served = ["--serve", str(port), "--fps", str(network.fps), "--shared", str(network.shared)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.stub_sessions", *served],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"http://{_HOST}:{port}"
+    try:
+        end_s = time.monotonic() + _PATIENCE_S
+        while not _is_ready(url):
+            if time.monotonic() > end_s or process.poll() is not None:
+                raise RuntimeError("The server did not become ready; run it with --serve to see why.")
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def load(url: str, sessions: int, seconds: float, audio: Path, pause_s: float, report: Path) -> dict[str, Any]:
+    """What ``visavis loadtest`` reports."""
+    command = [sys.executable, "-m", "server.cli", "loadtest", "--url", url, "--engine", "probe", "--audio", str(audio)]
+    command += ["--sessions", str(sessions), "--seconds", str(seconds), "--pause-s", str(pause_s)]
+    subprocess.run([*command, "--json", str(report)], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return figures
+
+
+def main() -> int:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description="Sessions held by the server with a network of a given speed.")
+    parser.add_argument("--fps", type=float, default=120.0, help="frames a second, one by one (%(default)g)")
+    parser.add_argument("--shared", type=float, default=0.5, help="of a frame's time, once a batch (%(default)g)")
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--audio", type=Path, help="speech, said again and again (default: a synthetic voice)")
+    parser.add_argument("--pause-s", type=float, default=0.0, help="silence after each repetition")
+    parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    network = StubNetwork(options.fps, options.shared)
+    if options.serve:
+        return serve(options.serve, network)
+    print("sessions  fps mean   p5  delay p95  server CPU   (of the worst session; ms; cores)")
+    with tempfile.TemporaryDirectory(prefix="visavis-stub-") as name, server(network) as url:
+        audio = options.audio or write_speech(Path(name) / "speech.wav", 20)
+        for sessions in options.sessions:
+            report = load(url, sessions, options.seconds, audio, options.pause_s, Path(name) / "report.json")
+            worst = report["summary"]
+            print(
+                f"{sessions:8}  {worst['fps_mean']:8.1f}  {worst['fps_p5']:3.0f}  {worst['delay_ms_p95'] or 0:9.0f}  "
+                f"{report['server_cpu_cores']:10}",
+                flush=True,
+            )
+    print("load average:", *(f"{value:.2f}" for value in os.getloadavg()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
