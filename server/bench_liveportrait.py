@@ -11,6 +11,8 @@ from models.avatar import Avatar
 from models.errors import VisavisError
 
 _MAX_CALLS = 1000
+_SIDE_PX = 256
+"""Of the face crop, as published."""
 
 WriteJson = Callable[[Path | None, dict[str, Any]], None]
 
@@ -39,12 +41,12 @@ def run(args: argparse.Namespace, avatar_of: Callable[[str], Avatar], write_json
 
     if args.weights is None:
         architecture = Architecture(args.width)
-        networks = stand_in(architecture)
+        networks = stand_in(architecture, side=_SIDE_PX)
         print("weights: random")
     else:
         networks = load_networks(args.weights)
         architecture = Architecture.of_appearance(networks.appearance.state_dict())
-    measured = speed.measure(networks, architecture, photo, args.threads, args.calls)
+    measured = speed.measure(networks, architecture, photo, args.threads, args.calls, _SIDE_PX)
     print(speed.table(measured))
     write_json(args.json, {"weights": str(args.weights or "random"), **asdict(measured)})
     return 0

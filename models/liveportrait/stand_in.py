@@ -7,8 +7,6 @@ from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.weights import Architecture, Networks
 from models.spade.network import SpectralConv2d
 
-_SIDE = 128
-"""Of the pictures that the norms see: the warping module halves the quarter of it five times."""
 _PATCHES = 16
 _GAIN = 1.2
 _BIAS = 0.1
@@ -19,12 +17,13 @@ _CONTRAST = 1.0
 
 
 @torch.no_grad()
-def stand_in(architecture: Architecture | None = None, seed: int = 1) -> Networks:
+def stand_in(architecture: Architecture | None = None, seed: int = 1, side: int = 128) -> Networks:
     """Networks of random weights whose norms have seen a random picture, so that no layer is dead or overflows.
 
     Weights keep a signal's strength from layer to layer, with and without ReLU (between K. He, X. Zhang, S. Ren and
     J. Sun, "Delving Deep into Rectifiers", ICCV 2015, and X. Glorot and Y. Bengio, AISTATS 2010). Biases are small:
-    where they outweigh the signal, they and their rounding errors are all that the last layers see.
+    where they outweigh the signal, they and their rounding errors are all that the last layers see. ``side`` is that
+    of the picture, a multiple of 128 px; what is drawn should be as large, or the norms expect something else.
     """
     torch.manual_seed(seed)
     networks = Networks.build(architecture)
@@ -41,7 +40,7 @@ def stand_in(architecture: Architecture | None = None, seed: int = 1) -> Network
         norm.train().momentum = 1.0
     # As smooth as a photo; noise would have the norms expect more contrast than a face gives.
     coarse = torch.rand(1, 3, _PATCHES, _PATCHES)
-    picture = nn.functional.interpolate(coarse, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+    picture = nn.functional.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)
     volume = networks.appearance(picture)
     kp_source = torch.rand(1, KEYPOINTS, 3) - 0.5
     kp_driving = kp_source + 0.05 * torch.randn(1, KEYPOINTS, 3)
