@@ -106,8 +106,9 @@ class SlicedConv3d(nn.Module):
         drawn = self.slices(x.transpose(1, 2).flatten(0, 1)).permute(0, 2, 3, 1)
         products = drawn.unflatten(0, (-1, depth))
         total = self.bias.float().expand(products.shape[0], depth, height, width, -1).contiguous()
-        for tap in range(self.taps):
-            shift = tap - self.taps // 2
+        reach = min(self.taps // 2, depth - 1)  # taps further away see nothing but the margin
+        for shift in range(-reach, reach + 1):
+            tap = shift + self.taps // 2
             seen, drawn_on = slice(max(0, shift), depth + min(0, shift)), slice(max(0, -shift), depth - max(0, shift))
             total[:, drawn_on].add_(products[:, seen, ..., tap * self.outputs : (tap + 1) * self.outputs])
         return total.permute(0, 4, 1, 2, 3)

@@ -23,8 +23,9 @@ def test_taps_add_up_to_the_convolution() -> None:
     torch.testing.assert_close(TappedConv2d(convolution)(x), convolution(x), atol=1e-5, rtol=1e-5)
 
 
-def test_slices_add_up_to_the_convolution() -> None:
+@pytest.mark.parametrize("depth", [1, 2, 4, 9])
+def test_slices_add_up_to_the_convolution(depth: int) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv3d(5, 3, 7, padding=3).requires_grad_(False)
-    x = torch.randn(2, 5, 4, 8, 9)
+    x = torch.randn(2, 5, depth, 8, 9)
     torch.testing.assert_close(SlicedConv3d(convolution)(x), convolution(x), atol=1e-5, rtol=1e-5)
