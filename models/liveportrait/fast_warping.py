@@ -110,7 +110,7 @@ class FastWarping(nn.Module):
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(cast(ConvNorm3d, block).conv for block in motion.hourglass.decoder.up_blocks)
         self.joined = _widened(motion.hourglass.decoder.conv, self.unused, self.unused)
-        self.mask = SlicedConv3d(_widened(motion.mask, self.unused, 0))
+        self.mask = SlicedConv3d(_widened(motion.mask, self.unused, 0), shape[0])
         self.occlusion = TappedConv2d(_widened(motion.occlusion, self.unused * shape[0], 0))
         self.third, self.fourth = warping.third, warping.fourth
         for volumes in (self.down, self.up, self.joined):

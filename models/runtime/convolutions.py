@@ -92,8 +92,10 @@ class SlicedConv3d(nn.Module):
     For the same reason as :class:`TappedConv2d`. The sum is float32.
     """
 
-    def __init__(self, convolution: nn.Conv3d) -> None:
+    def __init__(self, convolution: nn.Conv3d, depth: int) -> None:
+        """``depth``: of the volumes."""
         super().__init__()
+        self.depth = depth
         self.outputs, inputs, self.taps, rows, columns = convolution.weight.shape
         weight = convolution.weight.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
         unused = -len(weight) % LANES
@@ -102,7 +104,7 @@ class SlicedConv3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, inputs, d, h, w) -> (n, outputs, d, h, w) float32, channels last."""
-        depth, height, width = x.shape[2:]
+        depth, height, width = self.depth, x.shape[3], x.shape[4]
         drawn = self.slices(x.transpose(1, 2).flatten(0, 1)).permute(0, 2, 3, 1)
         products = drawn.unflatten(0, (-1, depth))
         total = self.bias.float().expand(products.shape[0], depth, height, width, -1).contiguous()

@@ -113,7 +113,7 @@ class _Motion(nn.Module):
         for block in (*hourglass.encoder.down_blocks, *hourglass.decoder.up_blocks, hourglass.decoder):
             block.conv = fuse_conv_bn_eval(block.conv, block.norm)
         self.hourglass = hourglass.to(dtype=dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.mask, self.occlusion = SlicedConv3d(network.mask), TappedConv2d(network.occlusion)
+        self.mask, self.occlusion = SlicedConv3d(network.mask, shape[2]), TappedConv2d(network.occlusion)
         for part in (self.mask, self.occlusion):
             part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         like = torch.zeros(())

@@ -28,4 +28,4 @@ def test_slices_add_up_to_the_convolution(depth: int) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv3d(5, 3, 7, padding=3).requires_grad_(False)
     x = torch.randn(2, 5, depth, 8, 9)
-    torch.testing.assert_close(SlicedConv3d(convolution)(x), convolution(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(SlicedConv3d(convolution, depth)(x), convolution(x), atol=1e-5, rtol=1e-5)
