@@ -1,4 +1,4 @@
-"""The one thread that owns the device: draws batches, which another makes pictures of for the event loop."""
+"""The one thread that owns the device: draws batches and hands pictures back to the event loop."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -43,9 +42,6 @@ class Executor:
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="visavis-device", daemon=True)
-        self._composer = ThreadPoolExecutor(1, thread_name_prefix="visavis-composer")
-        self._composed: Future[None] | None = None
-        """The batch drawn last, while its pictures are composed."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_logged_s = 0.0
 
@@ -61,7 +57,6 @@ class Executor:
             self._wake.notify()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
-        await asyncio.to_thread(self._composer.shutdown)
 
     def submit(self, work: Work) -> None:
         """Queue a frame; it is delivered before its deadline or not at all.
@@ -156,18 +151,12 @@ class Executor:
     def _draw(self, batch: list[Work]) -> None:
         started_s = time.monotonic()
         crops = self._render(batch)
+        pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
         took_s = time.monotonic() - started_s
         with self._wake:
             self._queue.measured(batch[0].engine, len(batch), took_s)
         self._metrics.render_seconds.observe(took_s)
         self._metrics.batch_frames.observe(len(batch))
-        if self._composed is not None:
-            self._composed.result()  # one batch behind at most
-        # The device goes on with the next batch meanwhile.
-        self._composed = self._composer.submit(self._compose, batch, crops)
-
-    def _compose(self, batch: list[Work], crops: list[Any]) -> None:
-        pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
         self._post(_deliver, batch, pictures)
 
     def _render(self, batch: list[Work]) -> list[Any]:
