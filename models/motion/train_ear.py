@@ -33,6 +33,7 @@ PEAK_RATE = 1.5e-3
 _WARM_UP_STEPS = 100
 _JUDGE_EVERY = 500
 _OPENING = 4.0
+"""Controls that the opening counts like."""
 _MOST_STEPS = (HEARD_COLUMNS - WINDOW_COLUMNS) // STEP_COLUMNS + 1
 
 

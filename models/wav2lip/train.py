@@ -119,13 +119,10 @@ class Trainer:
         drawn = self.draw(batch)
         weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
         l1, edge = objective.l1_and_edge(drawn, target, weights)
-        terms = {
-            "l1": l1,
-            "edge": edge,
-            "coarse": objective.coarse(drawn, target, weights),
-            "kept": objective.kept(drawn, target, idle),
-        }
-        total = sum((getattr(self.recipe.weights, n) * t for n, t in terms.items() if n != "l1"), l1)
+        coarse, kept = objective.coarse(drawn, target, weights), objective.kept(drawn, target, idle)
+        terms = {"l1": l1, "edge": edge, "coarse": coarse, "kept": kept}
+        factors = self.recipe.weights
+        total = l1 + factors.edge * edge + factors.coarse * coarse + factors.kept * kept
         if self.expert is not None and self.recipe.weights.sync:
             terms["sync"] = self._sync(batch, drawn, indices)
             total = total + self.recipe.weights.sync * terms["sync"]
@@ -135,7 +132,7 @@ class Trainer:
             terms["taken"] = losses.taken_for(self.critic.judge(fake), 1.0)
             total = total + self.recipe.weights.critic * terms["taken"]
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._update_average()
         self.step += 1
