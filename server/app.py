@@ -98,12 +98,13 @@ async def _lifetime(app: web.Application) -> AsyncIterator[None]:
 async def _warm_up(app: web.Application) -> None:
     """Load the default engine and avatar and draw once, so that the first visitor waits for nothing."""
     settings, library = app[SETTINGS], app[LIBRARY]
-    engine = await library.engine(settings.engine.name)
-    avatar = await library.avatar(settings.avatars.default)
+    engine, avatar = await asyncio.gather(
+        library.engine(settings.engine.name), library.avatar(settings.avatars.default)
+    )
     prepared = await library.prepared(engine, avatar)
 
     requests = await asyncio.to_thread(_humming, Talker(engine, avatar, prepared))
-    await app[EXECUTOR].warm_up(engine, requests)
+    await app[EXECUTOR].warm_up(engine, requests, settings.playout.render_budget_ms / 1000)
 
 
 def _humming(talker: Talker) -> list[RenderRequest]:

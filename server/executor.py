@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import threading
 import time
@@ -89,18 +90,25 @@ class Executor:
         result: T = await future
         return result
 
-    async def warm_up(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
-        """Draw batches of every size up to the largest, so that the first visitor meets a device that is known."""
+    async def warm_up(self, engine: Engine, requests: Sequence[RenderRequest], within_s: float = math.inf) -> None:
+        """Draw batches of every size up to the largest, so that the first visitor meets a device that is known.
+
+        ``within_s``: what is taken for a frame at most; batches larger than the first that takes longer are not tried.
+        """
         await self.call(partial(self._choose_threads, engine, requests[:1]))
         for size in range(1, min(self._max_batch, len(requests)) + 1):
-            await self.call(partial(self._try_out, engine, requests[:size]))
+            if await self.call(partial(self._try_out, engine, requests[:size])) > within_s:
+                break
 
     def _choose_threads(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
         """One thread leaves the other cores to sound and video, so it is kept where it does, or where more are no help.
 
         Where other programs take turns on the cores, threads that wait for each other at every layer are far slower.
         """
-        if self._threads is not None or not requests:
+        if self._threads is not None:
+            return
+        torch.set_num_threads(1)
+        if not requests:
             return
         alone_s = min(_seconds(engine, requests) for _ in range(4))
         if alone_s > _SLOW_S:
@@ -108,12 +116,13 @@ class Executor:
             if min(_seconds(engine, requests) for _ in range(4)) > _GAIN * alone_s:
                 torch.set_num_threads(1)
 
-    def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
+    def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> float:
         for _ in range(2):
             engine.render(requests)  # the first of a size may compile, the second be recorded as a CUDA graph
         took_s = min(_seconds(engine, requests) for _ in range(2))
         with self._wake:
             self._queue.measured(engine, len(requests), took_s)
+        return took_s
 
     async def call_in_steps(self, steps: Generator[None, None, T]) -> T:
         """Take the steps of a long task on the device's thread, with batches drawn in between."""
@@ -123,7 +132,7 @@ class Executor:
                 return cast(T, result)
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads or 1)
+        torch.set_num_threads(self._threads or os.cpu_count() or 1)  # until ``warm_up``, nobody else needs the cores
         while True:
             with self._wake:
                 if self._stopping:

@@ -1,6 +1,7 @@
 """The device's thread with engines that fail or take long."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Generator, Sequence
@@ -171,7 +172,10 @@ async def test_a_frame_that_stood_back_is_drawn_though_nothing_comes(executor: E
 class LinearEngine(ProbeEngine):
     """Takes 10 ms a frame, in batches as alone."""
 
+    largest = 0
+
     def render(self, requests: Sequence[RenderRequest]) -> list[np.ndarray]:
+        self.largest = max(self.largest, len(requests))
         time.sleep(0.01 * len(requests))
         return super().render(requests)
 
@@ -199,3 +203,19 @@ async def test_overload_is_shared(metrics: Metrics, avatar: Avatar) -> None:
     # Twice what the engine can draw: half of everybody's 50 frames, less on a busy machine.
     assert sum(drawn) > 80
     assert max(drawn) - min(drawn) <= 4
+
+
+@pytest.mark.parametrize(("within_s", "largest"), [(math.inf, 8), (0.035, 4)])
+async def test_batches_that_take_longer_than_a_frame_may_are_not_tried_out(
+    metrics: Metrics, avatar: Avatar, within_s: float, largest: int
+) -> None:
+    executor = Executor(metrics, threads=1, max_batch=8)
+    executor.start()
+    engine = LinearEngine()
+    requests = [job.request for job in speaking(engine, avatar).jobs() if job.request is not None]
+    try:
+        await executor.warm_up(engine, requests, within_s)
+    finally:
+        await executor.aclose()
+    assert len(requests) >= 8
+    assert engine.largest == largest
