@@ -114,6 +114,20 @@ def _liveportrait() -> Checkpoint:
     )
 
 
+def _liveportrait_landmarks() -> Checkpoint:
+    source = HubFile("KwaiVGI/LivePortrait", "liveportrait/landmark.onnx")
+    return Checkpoint(
+        name="liveportrait-landmarks",
+        engine="liveportrait",
+        title="LivePortrait's landmark model, which retargeting eyes and lips needs",
+        licence=_LIVEPORTRAIT_LICENCE,
+        files=(PublishedFile("landmark.onnx", 115, (source,)),),
+        checker=("models.liveportrait.landmark_model", "check"),
+        origin="github.com/KwaiVGI/LivePortrait",
+        draws=False,
+    )
+
+
 _SADTALKER_LICENCE = Licence(
     "Apache-2.0",
     "SadTalker's authors give code and weights under Apache-2.0, except third-party parts: the expression basis the "
@@ -182,6 +196,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             ("Nekochu/Wav2Lip", "visual_quality_disc.pth"),
         ),
         _liveportrait(),
+        _liveportrait_landmarks(),
         _sadtalker("sadtalker", 256, "c211f5d6de003516bf1bbda9f47049a4c9c99133b1ab565c6961e5af16477bff"),
         _sadtalker("sadtalker-512", 512, "0e063f7ff5258240bdb0f7690783a7b1374e6a4a81ce8fa33456f4cd49694340"),
     )

@@ -81,6 +81,9 @@ class LivePortraitSettings(_Section):
     stitching: bool
     region: Literal["all", "exp", "pose", "lip", "eyes"]
     multiplier: float = Field(ge=0, le=2)
+    normalize_lip: bool
+    eye_retargeting: bool
+    lip_retargeting: bool
     camera_cutoff_hz: float = Field(gt=0, le=25)
     camera_beta: float = Field(ge=0, le=10)
 

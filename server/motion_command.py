@@ -14,6 +14,7 @@ from models.errors import AvatarError, MediaError
 from server.paths import AVATARS
 
 if TYPE_CHECKING:
+    from models.liveportrait.landmark_model import LandmarkModel
     from models.liveportrait.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     extract.add_argument("name", help="the template's name: lower-case letters, digits, - and _")
     extract.add_argument("--box", metavar="X0,Y0,X1,Y1", help="square about the head (default: the picture's middle)")
     extract.add_argument("--weights", type=Path, metavar="FOLDER", help="LivePortrait's files; not needed for a .pkl")
+    extract.add_argument(
+        "--landmarks",
+        action="store_true",
+        help="note how far eyes and lips are open, which --eye-retargeting and --lip-retargeting need",
+    )
     extract.add_argument("--title", default="", help="name shown to people (default: NAME)")
     extract.add_argument("--licence", default="", help="terms of the clip")
     extract.add_argument("--replace", action="store_true", help="in the place of a template of this name")
@@ -50,13 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    """The published flags that need no landmarks."""
+    """The published flags."""
     parser.add_argument("--absolute", action="store_true", help="the clip's own pose, not its change")
     parser.add_argument("--no-stitching", action="store_true", help="let the shoulders move")
     parser.add_argument("--no-pasteback", action="store_true", help="draw the face's crop alone")
     parser.add_argument("--region", choices=("all", "exp", "pose", "lip", "eyes"), default="all", help="what moves")
     parser.add_argument("--multiplier", type=float, default=1.0, metavar="X", help="how much (default: %(default)s)")
     parser.add_argument("--pose-friendly", action="store_true", help="keep the clip's size of motion")
+    retargeting = parser.add_argument_group(
+        "with LivePortrait's landmark.onnx (visavis models pull liveportrait-landmarks)"
+    )
+    retargeting.add_argument("--normalize-lip", action="store_true", help="close the avatar's lips before it moves")
+    retargeting.add_argument("--eye-retargeting", action="store_true", help="only open and shut eyes as in the clip")
+    retargeting.add_argument("--lip-retargeting", action="store_true", help="only open and shut lips as in the clip")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,17 +83,17 @@ def _extract(args: argparse.Namespace) -> None:
     from models.liveportrait.published_template import read_published
     from models.liveportrait.template import load_template, save_template
 
-    path, box = _template_path(args), parse_box(args.box)
-    published = args.clip.suffix == _PICKLE
+    path, box, published = _template_path(args), parse_box(args.box), args.clip.suffix == _PICKLE
     if not published and args.weights is None:
         raise MediaError("A clip's motion is found by LivePortrait's networks; name their folder with --weights.")
     if path.exists() and not args.replace:
         known = load_template(path)
-        if published or known.key != template_key(args.clip, args.weights, box):
+        if published or known.key != template_key(args.clip, args.weights, box, args.landmarks):
             raise MediaError(f"There is a motion template '{args.name}' already; choose another name or --replace it.")
         print(f"{args.name}: made from this clip already, {len(known)} frames")
         return
-    template = read_published(args.clip) if published else extract(args.clip, args.weights, box)
+    model = _landmark_model(args.weights) if args.landmarks and not published else None
+    template = read_published(args.clip) if published else extract(args.clip, args.weights, box, model)
     template = replace(template, title=args.title or args.name, licence=args.licence or template.licence)
     save_template(path, template)
     print(f"{args.name}: {len(template)} frames at {template.fps:g} a second, {len(template) / template.fps:.1f} s")
@@ -101,7 +113,9 @@ def _apply(args: argparse.Namespace) -> None:
     networks = load_networks(args.weights)
     cache = SourceCache(_data_folder("XDG_CACHE_HOME", ".cache") / "liveportrait", networks)
     pipeline = Pipeline(fold(networks), _settings(args), cache)
-    pictures = pipeline.animate(avatar_source(pipeline, avatar), template)
+    needed = args.normalize_lip or args.eye_retargeting or args.lip_retargeting
+    source = avatar_source(pipeline, avatar, model=_landmark_model(args.weights) if needed else None)
+    pictures = pipeline.animate(source, template)
     count = write_clip(args.output, tqdm(pictures, total=len(template), unit="frame"), template.fps)
     print(f"{args.output}: {count} frames, {count / template.fps:.1f} s")
 
@@ -143,7 +157,17 @@ def _settings(args: argparse.Namespace) -> "Settings":
         animation_region=args.region,
         driving_multiplier=args.multiplier,
         driving_option="pose-friendly" if args.pose_friendly else "expression-friendly",
+        normalize_lip=args.normalize_lip,
+        eye_retargeting=args.eye_retargeting,
+        lip_retargeting=args.lip_retargeting,
     )
+
+
+def _landmark_model(weights: Path) -> "LandmarkModel":
+    from models.liveportrait.files import landmark_file
+    from models.liveportrait.landmark_model import LandmarkModel
+
+    return LandmarkModel(landmark_file(weights))
 
 
 def _template_path(args: argparse.Namespace) -> Path:

@@ -4,6 +4,7 @@ import numpy as np
 
 from models.avatar import Avatar
 from models.liveportrait.crop import NETWORK_PX, Square, cut
+from models.liveportrait.landmark_model import LandmarkModel
 from models.liveportrait.pipeline import Pipeline, Source
 
 _SCALE = 1.6
@@ -19,11 +20,18 @@ def avatar_square(avatar: Avatar) -> Square:
     return Square(center, size, 0.0)
 
 
-def avatar_source(pipeline: Pipeline, avatar: Avatar, face_px: int = NETWORK_PX) -> Source:
+def avatar_source(
+    pipeline: Pipeline, avatar: Avatar, face_px: int = NETWORK_PX, model: LandmarkModel | None = None
+) -> Source:
     """F and M on the avatar's face, once, unless the pipeline's cache holds them.
 
-    ``face_px``: side of the crop they see; G draws twice that.
+    Args:
+        pipeline: what looks at it.
+        avatar: whose first idle frame is taken.
+        face_px: side of the crop they see; G draws twice that.
+        model: finds the landmarks, where eyes or lips are to be retargeted.
     """
-    picture = avatar.frame_rgb(0)
-    crop = cut(picture, avatar_square(avatar), turn=False, side_px=2 * face_px)
-    return pipeline.source_of_crop(crop.network_input(), None, (picture, crop))
+    picture, square = avatar.frame_rgb(0), avatar_square(avatar)
+    crop = cut(picture, square, turn=False, side_px=2 * face_px)
+    landmarks = None if model is None else model.find_in(picture, square)
+    return pipeline.source_of_crop(crop.network_input(), landmarks, (picture, crop))

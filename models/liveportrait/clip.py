@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import numpy as np
 import torch
 
 from models.errors import MediaError
-from models.liveportrait.crop import NETWORK_PX
+from models.liveportrait.crop import NETWORK_PX, Square
 from models.liveportrait.files import find
 from models.liveportrait.keypoints import Head
+from models.liveportrait.landmark_model import LandmarkModel
+from models.liveportrait.landmarks import Points, eye_ratios, lip_ratios
 from models.liveportrait.motion_extractor import MotionExtractor
 from models.liveportrait.pixels import Picture, to_input
 from models.liveportrait.template import MAX_FRAMES, MotionTemplate
@@ -28,14 +31,14 @@ _BATCH = 8
 _MAX_FPS = 120
 
 
-def template_key(clip: Path, weights: Path, box: Box | None) -> str:
+def template_key(clip: Path, weights: Path, box: Box | None, landmarks: bool = False) -> str:
     """What a template of this clip with these weights is known by; reads both files and runs nothing.
 
     Raises:
         CheckpointError: there are no weights.
         MediaError: there is no clip.
     """
-    digest = hashlib.sha256(f"{box} ".encode())
+    digest = hashlib.sha256(f"{box} {'landmarks ' * landmarks}".encode())
     for path in (find(weights, MOTION), clip):
         try:
             with path.open("rb") as file:
@@ -46,26 +49,29 @@ def template_key(clip: Path, weights: Path, box: Box | None) -> str:
 
 
 @torch.inference_mode()
-def extract(clip: Path, weights: Path, box: Box | None = None) -> MotionTemplate:
+def extract(clip: Path, weights: Path, box: Box | None = None, model: LandmarkModel | None = None) -> MotionTemplate:
     """The motion of the face in a clip: M on every frame.
 
     Args:
         clip: any video FFmpeg reads; one person.
         weights: folder as ``weights`` reads it; M alone is needed.
         box: a square about the head, hair to shoulders; None for the largest square in the picture's middle.
+        model: finds the landmarks, which tell how far eyes and lips are open; None leaves that out.
 
     Raises:
         MediaError: no video, no frame, too many frames, or a box outside of the picture.
         CheckpointError: the weights are missing or damaged.
     """
-    key = template_key(clip, weights, box)
+    key = template_key(clip, weights, box, model is not None)
     extractor = load_motion_extractor(weights)
     fps, faces = read_faces(clip, box)
-    heads = list(_heads(extractor, faces))
+    landmarks: list[Points] = []
+    heads = list(_heads(extractor, faces if model is None else _with_landmarks(faces, model, landmarks)))
     if not heads:
         raise MediaError(f"{clip} holds no picture; give a video.")
-    made = MotionTemplate.of_heads(Head.cat(heads), fps)
-    return MotionTemplate(made.motion, fps, source=clip.name, key=key)
+    ratios = (eye_ratios(np.stack(landmarks)), lip_ratios(np.stack(landmarks))) if landmarks else (None, None)
+    made = MotionTemplate.of_heads(Head.cat(heads), fps, *ratios)
+    return replace(made, source=clip.name, key=key)
 
 
 def _heads(extractor: MotionExtractor, faces: Iterator[Picture]) -> Iterator[Head]:
@@ -75,6 +81,15 @@ def _heads(extractor: MotionExtractor, faces: Iterator[Picture]) -> Iterator[Hea
         if count > MAX_FRAMES:
             raise MediaError(f"The clip has more than {MAX_FRAMES} frames; cut it shorter.")
         yield extractor(to_input(np.stack(batch)))
+
+
+def _with_landmarks(faces: Iterator[Picture], model: LandmarkModel, found: list[Points]) -> Iterator[Picture]:
+    """The faces as they come; the landmarks of each are added to ``found``, near those of the last."""
+    for face in faces:
+        side_px = len(face)
+        whole = Square(np.full(2, side_px / 2, np.float32), side_px, 0.0)
+        found.append(model.find(face, found[-1]) if found else model.find_in(face, whole))
+        yield face
 
 
 def read_faces(clip: Path, box: Box | None = None, side_px: int = NETWORK_PX) -> tuple[float, Iterator[Picture]]:

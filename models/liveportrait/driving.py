@@ -81,6 +81,8 @@ class DrivingFrame:
     """(1, 2)."""
     lips: Tensor | None = None
     """(1, 1)."""
+    offset: Tensor | None = None
+    """(1, 21, 3): moves the keypoints further, before they are stitched."""
 
 
 class Driver:
@@ -237,6 +239,8 @@ def refined(
         x = source.x if settings.relative_motion else x
         x = sum(_retargeted(source, frame, settings, retargeting), start=x)
         offsets = ()
+    if frame.offset is not None:
+        x = x + frame.offset
     if settings.stitching:
         x = retargeting.stitch(source.x, x)
     for offset in offsets:

@@ -5,7 +5,7 @@ import os
 import zlib
 from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +19,15 @@ from models.engine import RenderRequest, finish
 from models.errors import VisavisError
 from models.liveportrait.animator import Animator
 from models.liveportrait.avatar_source import avatar_source
-from models.liveportrait.driving import EXPRESSION, LIP_KEYPOINTS, Driver, DrivingFrame
-from models.liveportrait.files import weights_folder
+from models.liveportrait.driving import EXPRESSION, LIP_KEYPOINTS, Driver, DrivingFrame, SourceFace
+from models.liveportrait.files import landmark_file, weights_folder
 from models.liveportrait.gesture import GESTURES, Gesture, GesturePlayer
 from models.liveportrait.keypoints import Head, Motion, rotation_matrix
+from models.liveportrait.landmark_model import LandmarkModel
 from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.live_driver import LiveDriver, LivePose
 from models.liveportrait.live_settings import LiveSettings
+from models.liveportrait.openings import Openings
 from models.liveportrait.pipeline import Pipeline, Source
 from models.liveportrait.pixels import Picture, to_input
 from models.liveportrait.place import Place
@@ -66,6 +68,8 @@ class PreparedPortrait:
     place: Place
     driver: Driver
     idle: IdleProcess
+    openings: Openings | None
+    """Where eyes or lips are retargeted."""
 
 
 @dataclass
@@ -96,6 +100,7 @@ class LivePortraitEngine:
         settings: LiveSettings | None = None,
         cache_folder: Path | None = None,
         runtime: Runtime | None = None,
+        landmark_model: LandmarkModel | None = None,
     ) -> None:
         """The networks are published ones or narrower; they stay as they are.
 
@@ -105,10 +110,11 @@ class LivePortraitEngine:
             settings: None takes the defaults.
             cache_folder: where to keep what F and M say of avatars; None keeps nothing.
             runtime: of W and G, whose device M looks at cameras on too; None is scripted on the CPU.
+            landmark_model: needed where the settings say so.
         """
         self.settings = settings or LiveSettings()
         self.window = ear.window
-        self._ear = ear
+        self._ear, self._landmark_model = ear, landmark_model
         cache = None if cache_folder is None else SourceCache(cache_folder, networks)
         self._pipeline = Pipeline(networks, self.settings.published(), cache)
         self._animator = Animator(networks, side=self.settings.face_px // VOLUME_STRIDE, runtime=runtime)
@@ -123,7 +129,7 @@ class LivePortraitEngine:
     def preparation(self, avatar: Avatar) -> Steps[None, None, PreparedPortrait]:
         """``prepare``; F is one step, as it cannot be divided."""
         yield
-        source = avatar_source(self._pipeline, avatar, self.settings.face_px)
+        source = avatar_source(self._pipeline, avatar, self.settings.face_px, self._landmark_model)
         yield
         driver = Driver(source.face, _AT_REST, self._pipeline.settings, self._pipeline.networks.retargeting)
         # Every avatar moves in its own way, and the same one always in the same.
@@ -132,7 +138,9 @@ class LivePortraitEngine:
         assert source.to_picture is not None
         yield
         place = Place.of(source.picture, source.to_picture, 2 * self.settings.face_px, self._device)
-        return PreparedPortrait(source, source.volume.to(self._device), place, driver, idle)
+        return PreparedPortrait(
+            source, source.volume.to(self._device), place, driver, idle, self._openings(source.face)
+        )
 
     def new_state(self) -> PortraitState:
         """A session that has no camera yet."""
@@ -215,6 +223,12 @@ class LivePortraitEngine:
         state.gestures.play(chosen)
         return chosen.seconds
 
+    def _openings(self, source: SourceFace) -> Openings | None:
+        moves = self._pipeline.settings.moves
+        eyes = self.settings.eye_retargeting and moves("exp", "eyes")
+        lips = self.settings.lip_retargeting and moves("exp", "lip")
+        return Openings(source, self._pipeline.networks.retargeting, eyes, lips) if eyes or lips else None
+
     def _camera_pose(self, request: RenderRequest) -> LivePose:
         """What the camera's face does, to be added to the source's own motion."""
         if self.settings.relative:
@@ -224,7 +238,12 @@ class LivePortraitEngine:
         return LivePose(pose.angles_deg, pose.t, 1.0, np.where(EXPRESSION.numpy(), pose.exp, 0.0), pose.share)
 
     def _keypoints(self, request: RenderRequest, heard: NDArray[np.float32]) -> Tensor:
-        return cast(PreparedPortrait, request.prepared).driver.step(DrivingFrame(self.motion(request, heard)))
+        portrait, motion = cast(PreparedPortrait, request.prepared), self.motion(request, heard)
+        if portrait.openings is None:
+            return portrait.driver.step(DrivingFrame(motion))
+        exp, offset = portrait.openings.taken(motion.exp[0].double().numpy())
+        motion = replace(motion, exp=torch.from_numpy(exp.astype(np.float32))[None])
+        return portrait.driver.step(DrivingFrame(motion, offset=offset))
 
 
 def _laid_over(exp: Array, gesture: Array) -> Array:
@@ -251,7 +270,8 @@ def load_engine(
     networks = load_networks(folder)
     own_ear = folder / EAR
     ear = load_ear(own_ear if own_ear.is_file() else None)
-    return LivePortraitEngine(networks, ear, settings, _cache_folder(), choose(runtime, device))
+    model = LandmarkModel(landmark_file(folder)) if settings.needs_landmarks else None
+    return LivePortraitEngine(networks, ear, settings, _cache_folder(), choose(runtime, device), model)
 
 
 def _cache_folder() -> Path:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.errors import CheckpointError
-from models.store import located
+from models.store import located, pulled
 
 FILES = (
     "appearance_feature_extractor",
@@ -16,6 +16,8 @@ _CHECKPOINT = "liveportrait"
 _FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
 _SUFFIXES = (".safetensors", ".pth")
 _COMMAND = f"visavis models pull {_CHECKPOINT} --accept-licence"
+_LANDMARKS = "liveportrait-landmarks"
+_LANDMARK_FILE = "landmark.onnx"
 
 
 def weights_folder(weights: Path | None) -> Path:
@@ -36,6 +38,22 @@ def weights_folder(weights: Path | None) -> Path:
     except CheckpointError as error:
         raise CheckpointError(f"{error} This does: {_COMMAND}") from error
     return folder
+
+
+def landmark_file(folder: Path) -> Path:
+    """The model of 203 landmarks: in the folder of weights, as published, or the pulled one.
+
+    Raises:
+        CheckpointError: neither is there; the message names the command that fetches it.
+    """
+    beside = (folder / place / _LANDMARK_FILE for place in ("", "liveportrait"))
+    found = next((path for path in beside if path.is_file()), None) or pulled(_LANDMARKS)
+    if found is None:
+        raise CheckpointError(
+            f"Eyes and lips are retargeted by landmarks, and {_LANDMARK_FILE} is not here; fetch it with: "
+            f"visavis models pull {_LANDMARKS} --accept-licence"
+        )
+    return found
 
 
 def find(folder: Path, stem: str) -> Path:

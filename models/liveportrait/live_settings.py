@@ -1,7 +1,6 @@
 """How a portrait is animated live: what of the published flags makes sense there, and how a camera is followed.
 
-Eye and lip retargeting, and the closing of a source's lips, need 203 landmarks of the source, which avatars do not
-bring; live pictures are always pasted back.
+Live pictures are always pasted back.
 """
 
 from dataclasses import dataclass
@@ -26,6 +25,12 @@ class LiveSettings:
     """What moves; the rest stays as it is in the avatar's picture."""
     multiplier: float = 1.0
     """How much of the motion to show."""
+    normalize_lip: bool = False
+    """Close the avatar's lips before it moves, with relative motion only. This and retargeting need landmarks."""
+    eye_retargeting: bool = False
+    """Blinks as the retargeting network shuts this avatar's eyes, see ``openings``."""
+    lip_retargeting: bool = False
+    """Likewise the opening of its lips, which are closed at rest then."""
     camera_cutoff_hz: float = MIN_CUTOFF_HZ
     """Of the one-euro filter, for a head at rest: the lower, the smoother and the later."""
     camera_beta: float = BETA
@@ -33,4 +38,14 @@ class LiveSettings:
 
     def published(self) -> Settings:
         """The same as the pipeline's settings; what a camera is taken relative to is the live driver's business."""
-        return Settings(stitching=self.stitching, animation_region=self.region, driving_multiplier=self.multiplier)
+        return Settings(
+            stitching=self.stitching,
+            animation_region=self.region,
+            driving_multiplier=self.multiplier,
+            normalize_lip=self.normalize_lip and self.relative and not self.lip_retargeting,
+        )
+
+    @property
+    def needs_landmarks(self) -> bool:
+        """Whether an avatar's landmarks have to be found."""
+        return self.normalize_lip or self.eye_retargeting or self.lip_retargeting

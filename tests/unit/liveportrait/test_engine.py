@@ -15,6 +15,7 @@ from models.errors import CheckpointError, VisavisError
 from models.liveportrait.avatar_source import avatar_source
 from models.liveportrait.engine import LivePortraitEngine, PortraitState, PreparedPortrait, load_engine
 from models.liveportrait.keypoints import Motion, angles_of
+from models.liveportrait.landmark_model import LandmarkModel
 from models.liveportrait.live_driver import LiveDriver
 from models.liveportrait.live_settings import LiveSettings
 from models.liveportrait.pipeline import Pipeline
@@ -23,8 +24,10 @@ from models.liveportrait.weights import check
 from models.registry import load_engine as load_by_name
 from models.runtime.runtime import choose
 from models.talker import Talker
+from server.cli import main
 from server.render import draw
 from tests.fakes.hearing import LoudnessEar
+from tests.fakes.landmarks import face_landmarks, landmark_model
 from tests.unit.liveportrait.networks import FACE_PX, SMALL, small_networks, write_published
 from tests.unit.liveportrait.test_live_driver import head
 
@@ -162,6 +165,43 @@ def test_what_the_settings_say_is_drawn(avatar: Avatar, engine: LivePortraitEngi
         np.testing.assert_allclose(other - x, (usual - x) / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize("change", ["normalize_lip", "eye_retargeting", "lip_retargeting"])
+def test_landmarks_of_the_avatar_let_eyes_and_lips_be_retargeted(avatar: Avatar, tmp_path: Path, change: str) -> None:
+    model = LandmarkModel(landmark_model(tmp_path / "landmark.onnx", face_landmarks(eyes=0.3, lips=0.1)))
+    shown = []
+    for settings in (QUICK, replace(QUICK, **{change: True})):
+        one = LivePortraitEngine(
+            small_networks(), LoudnessEar(), settings, runtime=choose("eager", "cpu"), landmark_model=model
+        )
+        prepared = one.prepare(avatar)
+        shown.append(
+            [one._keypoints(request(prepared, 40, mel), one._ear.weights(mel[None])[0]) for mel in (SILENT, LOUD)]
+        )
+    source = prepared.source.face
+    assert source.eyes is not None
+    assert source.lips is not None
+    np.testing.assert_allclose(source.eyes, 0.3, atol=1e-3)
+    np.testing.assert_allclose(source.lips, 0.1, atol=1e-3)
+    (silent, loud), (silent_then, loud_then) = shown
+    assert not np.allclose(silent, silent_then, atol=1e-5)
+    assert not np.allclose(loud, loud_then, atol=1e-5)
+    if change == "normalize_lip":
+        closed = small_networks().retargeting.lip_offset(source.x, torch.tensor([[float(source.lips), 0.0]]))
+        np.testing.assert_allclose(loud_then - loud, closed.detach(), atol=1e-5)
+
+
+def test_retargeting_lives_with_a_camera_and_gestures(avatar: Avatar, tmp_path: Path) -> None:
+    model = LandmarkModel(landmark_model(tmp_path / "landmark.onnx", face_landmarks(eyes=0.3, lips=0.1)))
+    settings = replace(QUICK, eye_retargeting=True, lip_retargeting=True, relative=False)
+    one = LivePortraitEngine(small_networks(), LoudnessEar(), settings, landmark_model=model)
+    prepared, state = one.prepare(avatar), one.new_state()
+    one.gesture(state, "smile")
+    for frame in range(30):
+        state.camera.observe(head(yaw=5, jaw=0.02))
+        drawn = one.render([request(prepared, frame, LOUD, state)])[0]
+    assert drawn.shape == avatar.frame_rgb(0).shape
+
+
 def test_the_filter_follows_as_smoothly_as_the_settings_say() -> None:
     turned = []
     for settings in (LiveSettings(), LiveSettings(camera_cutoff_hz=0.3), LiveSettings(camera_beta=0.0)):
@@ -233,6 +273,22 @@ def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.Mo
         load_by_name("liveportrait")
     with pytest.raises(CheckpointError, match="visavis models pull liveportrait"):
         load_engine(tmp_path / "none.pth")
+
+
+def test_retargeting_without_landmarks_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = write_published(tmp_path / "weights")
+    with pytest.raises(CheckpointError, match="visavis models pull liveportrait-landmarks"):
+        load_engine(folder, live={"lip_retargeting": True})
+    model = landmark_model(tmp_path / "landmark.onnx", face_landmarks(0.3, 0.1))
+    assert main(["models", "pull", "liveportrait-landmarks", "--accept-licence", "--from", str(model)]) == 0
+    pulled = load_engine(folder, "eager", live={"lip_retargeting": True, "face_px": FACE_PX})
+    model.rename(folder / "landmark.onnx")
+    beside = load_engine(folder, "eager", live={"normalize_lip": True, "face_px": FACE_PX})
+    assert pulled._landmark_model is not None
+    assert beside._landmark_model is not None
+    assert load_engine(folder, "eager")._landmark_model is None
 
 
 def test_pulled_files_are_read_whole_before_they_are_kept(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from models.avatar import load_avatar
 from models.liveportrait.motion_extractor import MotionExtractor
 from models.liveportrait.template import load_template
 from server.cli import main
+from tests.fakes.landmarks import face_landmarks, landmark_model
 from tests.unit.liveportrait.networks import faces, write_published
 from tests.unit.liveportrait.test_template import published
 
@@ -96,6 +97,37 @@ def test_a_clip_becomes_a_template_that_moves_avatars_without_m(
     capsys.readouterr()
     assert main(["motion", "list"]) == 0
     assert "nod: nod, 2 frames at 25; CC0-1.0" in capsys.readouterr().out
+
+
+def test_landmarks_let_eyes_and_lips_be_retargeted(
+    homes: Path, clip: Path, avatar_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VISAVIS_MODELS", str(homes / "models"))
+    weights = write_published(homes / "weights")
+    extract = ["motion", "extract", str(clip), "nod", "--weights", str(weights)]
+    apply = ["motion", "apply", "nod", str(homes / "out.mp4"), "--weights", str(weights)]
+    apply += ["--avatar", "disc", "--avatars", str(avatar_folder.parent)]
+    assert main([*extract, "--landmarks"]) == 2
+    assert "visavis models pull liveportrait-landmarks" in capsys.readouterr().err
+    landmark_model(weights / "landmark.onnx", face_landmarks(eyes=0.3, lips=0.1))
+
+    assert main(extract) == 0
+    assert main([*apply, "--eye-retargeting"]) == 2
+    assert "Eye retargeting needs landmarks" in capsys.readouterr().err
+    assert not (homes / "out.mp4").exists()
+
+    assert main([*extract, "--landmarks", "--replace"]) == 0
+    template = load_template(homes / "data" / "visavis" / "motions" / "nod.npz")
+    assert template.eyes is not None
+    assert template.lips is not None
+    np.testing.assert_allclose(template.eyes, 0.3, atol=1e-3)
+    np.testing.assert_allclose(template.lips, 0.1, atol=1e-3)
+    shown = []
+    for flags in ([], ["--normalize-lip"], ["--eye-retargeting"], ["--lip-retargeting"]):
+        assert main([*apply, *flags]) == 0
+        shown.append(pictures(homes / "out.mp4")[-1].astype(int))
+    for index, one in enumerate(shown):
+        assert all(np.abs(one - other).max() > 3 for other in shown[:index])
 
 
 def test_a_published_template_needs_no_weights(homes: Path, capsys: pytest.CaptureFixture[str]) -> None:

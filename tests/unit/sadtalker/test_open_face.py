@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import CheckpointError, MediaError
 from models.face.detector import FaceDetector
@@ -21,6 +19,7 @@ from models.sadtalker.portrait import landmarks_of as guessed
 from models.studio import face_basis
 from models.studio.arkit import INDEX
 from server.cli import main
+from tests.fakes.landmarks import landmark_model
 from tests.unit.face.faces import portrait, write_photo
 
 
@@ -193,17 +192,6 @@ def test_a_photo_is_fitted_by_command(tmp_path: Path, model: FaceModel, capsys: 
     assert np.abs(found[80:144] - truth[80:144]).mean() < 0.1
     assert (tmp_path / "s.png").stat().st_size > 50_000
     assert not list(tmp_path.glob(".*"))
-
-
-def landmark_model(path: Path, landmarks: np.ndarray) -> Path:
-    """A model of LivePortrait's kind that sees the same landmarks in every crop, (203, 2) of its side."""
-    answer = numpy_helper.from_array(landmarks.astype(np.float32).reshape(1, -1), "answer")
-    nodes = [helper.make_node("Identity", ["answer"], [f"o{i}"]) for i in range(3)]
-    outputs = [helper.make_tensor_value_info(f"o{i}", TensorProto.FLOAT, None) for i in range(3)]
-    entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 224, 224])
-    graph = helper.make_graph(nodes, "constant", [entry], outputs, [answer])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    return path
 
 
 def test_landmarks_that_a_model_finds_tell_of_eyes_and_lips(
