@@ -1,10 +1,12 @@
 """Sessions held at 25 frames a second by the whole server, its network replaced by one of a given speed.
 
-    python -m tests.bench.stub_sessions --fps 120 --shared 0.5 --sessions 4 8
+    python -m tests.bench.stub_sessions --fps 120 --sessions 4 8
 
 A real server, and ``visavis loadtest`` beside it: signaling, sound, scheduler, video codec and network are as ever, but
 the device takes ``(shared + n * (1 - shared)) / fps`` seconds for a batch of n and leaves the processors alone, as a
-GPU does. ``visavis bench sessions`` simulates the same without sound, video and network between.
+GPU does. With ``--shared 1`` every session has all the frames a second to itself, as where each has a thread and a stub
+of its own, so that the server alone is measured; with ``--shared 0`` they share them. ``visavis bench sessions``
+simulates the same without sound, video and network between.
 """
 
 import argparse
@@ -95,7 +97,7 @@ def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description="Sessions held by the server with a network of a given speed.")
     parser.add_argument("--fps", type=float, default=120.0, help="frames a second, one by one (%(default)g)")
-    parser.add_argument("--shared", type=float, default=0.5, help="of a frame's time, once a batch (%(default)g)")
+    parser.add_argument("--shared", type=float, default=1.0, help="of a frame's time, once a batch (%(default)g)")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--audio", type=Path, help="speech, said again and again (default: a synthetic voice)")
