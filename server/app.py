@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS], app[METRICS], app[EXECUTOR] = settings, metrics, executor
     # The shipped and the configured ones win over a user's of the same name.
     folders = [settings.avatars.own, AVATARS, *settings.avatars.folders]
-    app[LIBRARY] = Library(executor, folders, settings.engine)
+    app[LIBRARY] = Library(executor, folders, settings.engine, settings.avatars.most_loaded)
     app[OWN_AVATARS] = OwnAvatars(settings)
     app[RECORDINGS] = SessionRecordings(settings)
     app[MANAGER] = SessionManager(metrics, settings.sessions.max_sessions)

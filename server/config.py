@@ -60,6 +60,7 @@ class AvatarSettings(_Section):
     default: str
     folders: tuple[Path, ...]
     own_folder: Path | None
+    most_loaded: int = Field(ge=1)
     uploads: Literal["loopback", "everyone", "nobody"]
     max_own: int = Field(ge=1)
     max_upload_bytes: int = Field(ge=1024)

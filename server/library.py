@@ -25,21 +25,33 @@ class _Place:
     changed_ns: int
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """An avatar in memory."""
+
+    place: _Place
+    avatar: Avatar
+    prepared: dict[str, Any]
+    """What engines computed once of it, by their names."""
+
+
 class Library:
     """Loads avatars and engines once, when they are first asked for, without holding up the sessions that run.
 
     The folders are looked at anew each time, so avatars come and go without a restart; what is kept of one is
-    dropped when its manifest changes.
+    dropped when its manifest changes, or when others were asked for since.
     """
 
-    def __init__(self, executor: Executor, folders: list[Path], settings: EngineSettings) -> None:
+    def __init__(self, executor: Executor, folders: list[Path], settings: EngineSettings, most_loaded: int) -> None:
+        """``most_loaded``: avatars to keep in memory, besides those that sessions hold."""
         self._executor = executor
         self._settings = settings
         self._folders = folders
+        self._most_loaded = most_loaded
         self._cards: dict[str, tuple[_Place, AvatarCard]] = {}
-        self._avatars: dict[str, tuple[_Place, Avatar]] = {}
+        self._loaded: dict[str, _Loaded] = {}
+        """By name; who was asked for last comes last."""
         self._engines: dict[str, Engine] = {}
-        self._prepared: dict[tuple[str, str], tuple[Avatar, Any]] = {}
         # Who asks for what another is loading waits for it, rather than loading it twice.
         self._avatar_lock, self._engine_lock, self._prepared_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
@@ -52,11 +64,14 @@ class Library:
         """
         place = await self._place(name)
         async with self._avatar_lock:
-            known = self._avatars.get(name)
-            if known is None or known[0] != place:
-                known = place, await asyncio.to_thread(load_avatar, place.folder)
-                self._avatars[name] = known
-            return known[1]
+            loaded = self._loaded.get(name)
+            if loaded is None or loaded.place != place:
+                loaded = _Loaded(place, await asyncio.to_thread(load_avatar, place.folder), {})
+            self._loaded.pop(name, None)
+            self._loaded[name] = loaded
+            while len(self._loaded) > self._most_loaded:
+                del self._loaded[next(iter(self._loaded))]
+            return loaded.avatar
 
     async def engine(self, name: str) -> Engine:
         """An engine by name.
@@ -78,13 +93,12 @@ class Library:
 
     async def prepared(self, engine: Engine, avatar: Avatar) -> Any:
         """What ``engine`` computed once from ``avatar``."""
-        key = (engine.name, avatar.name)
         async with self._prepared_lock:
-            known = self._prepared.get(key)
-            if known is None or known[0] is not avatar:
-                known = avatar, await self._executor.call_in_steps(engine.preparation(avatar))
-                self._prepared[key] = known
-            return known[1]
+            loaded = self._loaded.get(avatar.name)
+            prepared = loaded.prepared if loaded is not None and loaded.avatar is avatar else {}
+            if engine.name not in prepared:
+                prepared[engine.name] = await self._executor.call_in_steps(engine.preparation(avatar))
+            return prepared[engine.name]
 
     async def cards(self) -> list[AvatarCard]:
         """What is told of each avatar; a damaged one is named in the log and left out."""
@@ -131,11 +145,9 @@ class Library:
     async def _look(self) -> dict[str, _Place]:
         """Every avatar there is; what was kept of those that are gone is let go."""
         places = await asyncio.to_thread(_scan, self._folders)
-        for kept in (self._cards, self._avatars):
+        for kept in (self._cards, self._loaded):
             for name in kept.keys() - places.keys():
                 del kept[name]
-        for key in [key for key in self._prepared if key[1] not in places]:
-            del self._prepared[key]
         return places
 
     def _read_cards(self, places: dict[str, _Place]) -> list[AvatarCard]:
