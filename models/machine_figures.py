@@ -18,7 +18,7 @@ from models.checkpoints import CHECKPOINTS
 from models.errors import MediaError
 from models.store import Store
 
-_FORMAT = 2
+_FORMAT = 3
 _HIGH_LOAD = 0.25
 """Load average a core from which other programs take a part of it that tells."""
 

@@ -18,7 +18,7 @@ from models.avatar import load_avatar
 from models.engine import Engine
 from models.errors import MediaError, VisavisError
 from models.registry import load_engine
-from server.config import Settings
+from server.config import EngineSettings, Settings
 from server.jobs import film
 from server.jobs.folder import JobFolder
 from server.jobs.store import Job
@@ -94,8 +94,7 @@ class Cluster:
 
     def _start(self, job: Job, folder: JobFolder, index: int) -> Any:
         frames = min(job.chunk_frames, job.frames - index * job.chunk_frames)
-        how = self._settings.engine
-        engine = (job.engine, how.weights_of(job.engine), how.threads or 1)
+        engine = job.engine, self._settings.engine.model_dump_json()
         return self._task.remote(engine, str(folder.path), index * job.chunk_frames, frames, job.chunk_frames)
 
     def _result(self, task: Any) -> bytes:
@@ -110,13 +109,11 @@ class Cluster:
         return chunk
 
 
-def render_chunk(
-    engine: tuple[str, Path | None, int], folder: str, first_frame: int, frames: int, chunk_frames: int
-) -> bytes:
+def render_chunk(engine: tuple[str, str], folder: str, first_frame: int, frames: int, chunk_frames: int) -> bytes:
     """Draw one chunk: the task that runs on a node.
 
     Args:
-        engine: its name, its weights and the threads it may use.
+        engine: its name, and the settings of engines as JSON.
         folder: the job's.
         first_frame: of the chunk.
         frames: how many are drawn.
@@ -139,8 +136,9 @@ def render_chunk(
 
 
 @cache
-def _engine(name: str, weights: Path | None, threads: int) -> Engine:
+def _engine(name: str, settings: str) -> Engine:
     """Loaded once a process."""
-    engine = load_engine(name, weights)
-    use_threads(threads)
+    how = EngineSettings.model_validate_json(settings)
+    engine = load_engine(name, **how.loading(name))
+    use_threads(how.threads or 1)
     return engine
