@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aside import written_aside
-from models.avatar import Avatar, load_avatar
+from models.avatar import Avatar
 from models.engine import Engine
-from models.errors import AvatarError, MediaError, VisavisError
+from models.errors import MediaError, VisavisError
 from models.registry import engine_names, load_engine
 from models.store import located
 from models.timebase import FRAME_MS, FRAMES_PER_SECOND
 from server import bench_liveportrait, bench_motion
-from server.paths import AVATARS
+from server.named_avatar import named_avatar
 from server.render import add_runtime, draw, read_sound
 
 _OPUS_KBPS = 24
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sessions.set_defaults(run=run_sessions)
 
     networks = benches.add_parser("liveportrait", help="how fast its networks run, against the plain ones")
-    bench_liveportrait.add_arguments(networks, _avatar, _write_json)
+    bench_liveportrait.add_arguments(networks, named_avatar, _write_json)
 
     _add_sadtalker(benches.add_parser("sadtalker", help="how fast films are drawn, against the plain network"))
 
@@ -113,7 +113,7 @@ def run_quality(args: argparse.Namespace) -> int:
     _require_studio(args.plot is not None or args.audio is not None)
     from models.quality.threads import one_thread
 
-    avatar = _avatar(args.avatar)
+    avatar = named_avatar(args.avatar)
     engine = load_engine(args.engine, args.weights)
     with one_thread():
         return _watch(args, engine, avatar) if args.audio is not None else _measure(args, engine, avatar)
@@ -129,7 +129,7 @@ def run_wav2lip(args: argparse.Namespace) -> int:
     from models.wav2lip import speed
     from models.wav2lip.weights import ASSET, GeneratorInfo, load_generator
 
-    avatar = _avatar(args.avatar)
+    avatar = named_avatar(args.avatar)
     if args.published_size:
         info = GeneratorInfo(width=1, size=96, lead_columns=0, colour="bgr", licence="none: random")
         generator = speed.synthetic(info)
@@ -178,7 +178,7 @@ def run_sadtalker(args: argparse.Namespace) -> int:
     renderer = (
         lively_renderer(1.0, 1) if weights is None else load_networks(weights / NETWORK_FILES[args.size]).renderer
     )
-    photo = _avatar(args.avatar).frame_rgb(0)
+    photo = named_avatar(args.avatar).frame_rgb(0)
     how = {"batch": args.batch, "threads": args.threads, "rounds": args.rounds}
     measured = speed.measure(renderer, photo, args.size, **how, runtime=choose(args.runtime, args.device))
     load = os.getloadavg()
@@ -196,14 +196,6 @@ def _require_studio(plots: bool) -> None:
             import models.quality.plots  # noqa: F401
     except ImportError as error:
         raise VisavisError(f"{_STUDIO} ({error.name} is missing).") from error
-
-
-def _avatar(name: str) -> Avatar:
-    folder = AVATARS / name
-    if not folder.is_dir():
-        names = ", ".join(sorted(path.name for path in AVATARS.glob("*"))) or "none is installed"
-        raise AvatarError(f"There is no avatar '{name}'; choose one of: {names}.")
-    return load_avatar(folder)
 
 
 def _measure(args: argparse.Namespace, engine: Engine, avatar: Avatar) -> int:

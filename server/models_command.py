@@ -9,13 +9,12 @@ import soxr
 from numpy.typing import NDArray
 
 from models.audio.babble import babble
-from models.avatar import load_avatar
 from models.checkpoints import CHECKPOINTS, Checkpoint, PublishedFile, find
 from models.errors import CheckpointError
 from models.hub import HubFile
 from models.store import CONVERTED, Store, located, sha256_of
 from models.timebase import SPEECH_RATE_HZ, WIRE_RATE_HZ
-from server.paths import AVATARS
+from server.named_avatar import named_avatar
 from server.render import read_sound
 
 _BABBLE_S = 20.0
@@ -165,7 +164,7 @@ def _export(args: argparse.Namespace) -> int:
     weights = located(args.weights) or ASSET
     generator, info = load_weights(weights)
     target = args.out or Path(f"{args.engine}{'-int8' if args.int8 else ''}.onnx")
-    inputs = export.samples(info, load_avatar(AVATARS / args.avatar), _speech(args.speech))
+    inputs = export.samples(info, named_avatar(args.avatar), _speech(args.speech))
     export.export(generator, info, target, inputs, _say, args.int8, args.force)
     _say(
         f"{target}: {target.stat().st_size / 1e6:.1f} MB of {weights.name}, {info.size} px, {info.colour}, "

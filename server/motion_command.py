@@ -1,7 +1,6 @@
 """``visavis motion``: take the motion out of a clip once, and put it on any number of avatars."""
 
 import argparse
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from models.avatar import load_avatar
-from models.errors import AvatarError, MediaError
-from server.paths import AVATARS
+from models.errors import MediaError
+from server.named_avatar import named_avatar
+from server.own_avatars import parse_box
+from server.paths import own_motions
 
 if TYPE_CHECKING:
     from models.liveportrait.landmark_model import LandmarkModel
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     apply.add_argument("name", help="a template's name")
     apply.add_argument("output", type=Path, help="MP4 file to write")
     apply.add_argument("--avatar", default="ada", help="avatar to draw (default: %(default)s)")
-    apply.add_argument("--avatars", type=Path, metavar="FOLDER", help="folder of avatar folders besides the shipped")
+    apply.add_argument("--avatars", type=Path, metavar="FOLDER", help="one more folder of avatar folders")
     apply.add_argument("--weights", type=Path, metavar="FOLDER", required=True, help="LivePortrait's five files")
     _add_flags(apply)
     apply.set_defaults(action=_apply)
@@ -73,7 +73,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run an action; errors are raised as VisavisError."""
-    args.folder = args.folder or _data_folder("XDG_DATA_HOME", ".local/share") / "motions"
+    args.folder = args.folder or own_motions()
     args.action(args)
     return 0
 
@@ -83,7 +83,7 @@ def _extract(args: argparse.Namespace) -> None:
     from models.liveportrait.published_template import read_published
     from models.liveportrait.template import load_template, save_template
 
-    path, box, published = _template_path(args), parse_box(args.box), args.clip.suffix == _PICKLE
+    path, box, published = _template_path(args), parse_box(args.box) if args.box else None, args.clip.suffix == _PICKLE
     if not published and args.weights is None:
         raise MediaError("A clip's motion is found by LivePortrait's networks; name their folder with --weights.")
     if path.exists() and not args.replace:
@@ -104,14 +104,14 @@ def _apply(args: argparse.Namespace) -> None:
     from models.liveportrait.clip import write_clip
     from models.liveportrait.fold import fold
     from models.liveportrait.pipeline import Pipeline
-    from models.liveportrait.source_cache import SourceCache
+    from models.liveportrait.source_cache import SourceCache, cache_folder
     from models.liveportrait.template import load_template
     from models.liveportrait.weights import load_networks
 
     template = load_template(_template_path(args))
-    avatar = load_avatar(_avatar_folder(args))
+    avatar = named_avatar(args.avatar, *([args.avatars] if args.avatars else []))
     networks = load_networks(args.weights)
-    cache = SourceCache(_data_folder("XDG_CACHE_HOME", ".cache") / "liveportrait", networks)
+    cache = SourceCache(cache_folder(), networks)
     pipeline = Pipeline(fold(networks), _settings(args), cache)
     needed = args.normalize_lip or args.eye_retargeting or args.lip_retargeting
     source = avatar_source(pipeline, avatar, model=_landmark_model(args.weights) if needed else None)
@@ -130,21 +130,6 @@ def _list(args: argparse.Namespace) -> None:
             print(f"{path.stem}: {error}")
         else:
             print(f"{path.stem}: {template.title}, {len(template)} frames at {template.fps:g}; {template.licence}")
-
-
-def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
-    """``X0,Y0,X1,Y1``.
-
-    Raises:
-        MediaError: it is none.
-    """
-    if text is None:
-        return None
-    try:
-        x0, y0, x1, y1 = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise MediaError(f"--box takes X0,Y0,X1,Y1 in whole pixels, not '{text}'.") from error
-    return x0, y0, x1, y1
 
 
 def _settings(args: argparse.Namespace) -> "Settings":
@@ -174,18 +159,3 @@ def _template_path(args: argparse.Namespace) -> Path:
     if not _NAME.fullmatch(args.name):
         raise MediaError(f"'{args.name}' is no template's name; use lower-case letters, digits, - and _.")
     return Path(args.folder) / f"{args.name}.npz"
-
-
-def _avatar_folder(args: argparse.Namespace) -> Path:
-    folders = [folder for folder in (args.avatars, AVATARS) if folder is not None]
-    for folder in folders:
-        if (folder / args.avatar / "avatar.json").is_file():
-            return Path(folder / args.avatar)
-    names = ", ".join(sorted(path.parent.name for folder in folders for path in folder.glob("*/avatar.json")))
-    raise AvatarError(f"There is no avatar '{args.avatar}'; choose one of: {names or 'none is installed'}.")
-
-
-def _data_folder(variable: str, default: str) -> Path:
-    """The user's own, after the XDG Base Directory Specification 0.8."""
-    named = os.environ.get(variable, "")
-    return (Path(named) if named.startswith("/") else Path.home() / default) / "visavis"

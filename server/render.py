@@ -16,16 +16,16 @@ from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.avatar import Avatar, load_avatar
+from models.avatar import Avatar
 from models.engine import Engine
-from models.errors import AvatarError, MediaError, VisavisError
+from models.errors import MediaError, VisavisError
 from models.face.avatar_maker import Wish, make_avatar
 from models.registry import engine_names, load_engine
 from models.runtime.names import DEVICES, RUNTIMES
 from models.talker import FrameJob, Talker
 from models.timebase import FRAMES_PER_SECOND, WIRE_RATE_HZ
+from server.named_avatar import named_avatar
 from server.own_avatars import parse_box
-from server.paths import AVATARS, own_avatars
 
 _AVATAR = "ada"
 OFFLINE = "sadtalker"
@@ -93,14 +93,7 @@ def _chosen(args: argparse.Namespace) -> Avatar:
         return _of_face(args.face, Wish(box=parse_box(args.box) if args.box else None, whole_clip=True))
     if args.box:
         raise VisavisError("--box says which face of a photo or clip is meant; give that file before the speech.")
-    name = args.avatar or _AVATAR
-    folders = {
-        path.parent.name: path.parent for place in (own_avatars(), AVATARS) for path in place.glob("*/avatar.json")
-    }
-    if name not in folders:
-        names = ", ".join(sorted(folders)) or "none is installed"
-        raise AvatarError(f"There is no avatar '{name}'; choose one of: {names}.")
-    return load_avatar(folders[name])
+    return named_avatar(args.avatar or _AVATAR)
 
 
 def _of_face(source: Path, wish: Wish) -> Avatar:

@@ -1,7 +1,6 @@
 """LivePortrait live: sound, and a camera where there is one, move a portrait."""
 
 import copy
-import os
 import zlib
 from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from models.liveportrait.openings import Openings
 from models.liveportrait.pipeline import Pipeline, Source
 from models.liveportrait.pixels import Picture, to_input
 from models.liveportrait.place import Place
-from models.liveportrait.source_cache import SourceCache
+from models.liveportrait.source_cache import SourceCache, cache_folder
 from models.liveportrait.template import load_template
 from models.liveportrait.template_gesture import template_gesture
 from models.liveportrait.weights import Networks, load_networks
@@ -271,8 +270,4 @@ def load_engine(
     own_ear = folder / EAR
     ear = load_ear(own_ear if own_ear.is_file() else None)
     model = LandmarkModel(landmark_file(folder)) if settings.needs_landmarks else None
-    return LivePortraitEngine(networks, ear, settings, _cache_folder(), choose(runtime, device), model)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visavis" / "liveportrait"
+    return LivePortraitEngine(networks, ear, settings, cache_folder(), choose(runtime, device), model)

@@ -1,6 +1,7 @@
 """What F and M say of a face, kept on disk, so that an avatar is looked at once and not at every start."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from models.liveportrait.pixels import Picture
 from models.liveportrait.weights import Networks
 
 _VERSION = 1
+
+
+def cache_folder() -> Path:
+    """The user's own (XDG Base Directory Specification 0.8)."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if named.startswith("/") else Path.home() / ".cache") / "visavis" / "liveportrait"
 
 
 class SourceCache:

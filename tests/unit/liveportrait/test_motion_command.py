@@ -157,7 +157,7 @@ def test_a_box_chooses_the_part_of_the_picture(homes: Path, weights: Path, clip:
         (["extract", "none.mp4", "nod", "--weights", "WEIGHTS"], "none.mp4 cannot be read"),
         (["extract", "TEXT", "nod", "--weights", "WEIGHTS"], "give an MP4"),
         (["extract", "CLIP", "nod", "--weights", "WEIGHTS", "--box", "0,0,129,129"], "no square inside of 192x128"),
-        (["extract", "CLIP", "nod", "--weights", "WEIGHTS", "--box", "0,0,5"], "X0,Y0,X1,Y1"),
+        (["extract", "CLIP", "nod", "--weights", "WEIGHTS", "--box", "0,0,5"], "x0,y0,x1,y1"),
         (["extract", "CLIP", "nod", "--weights", "."], "holds no motion_extractor"),
         (["apply", "none", "out.mp4", "--weights", "WEIGHTS"], "no motion template none"),
     ],
