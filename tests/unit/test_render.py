@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.face import idle
-from server import cli, render
+from server import cli
 from tests.unit.face.faces import portrait, write_clip, write_photo
 
 
@@ -30,7 +30,7 @@ def write_wav(path: Path, seconds: float, rate_hz: int = 16_000, channels: int =
 def test_renders_a_film_as_long_as_the_sound(
     tmp_path: Path, avatar_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(render, "AVATARS", avatar_folder.parent)
+    monkeypatch.setattr("server.named_avatar.AVATARS", avatar_folder.parent)
     speech, film = write_wav(tmp_path / "in.wav", 2.03), tmp_path / "out.mp4"
     assert cli.main(["render", "--engine", "probe", "--avatar", "disc", "--quiet", str(speech), str(film)]) == 0
     with av.open(str(film)) as container:

@@ -112,7 +112,10 @@ def test_an_ear_that_hears_more_of_the_past_begins_with_what_is_new(file: Path, 
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_an_ear_hears_the_end_of_its_window(file: Path, tmp_path: Path, steps: int) -> None:
+def test_an_ear_hears_the_end_of_its_window(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr("models.motion.train_ear.BATCH", 64)
     out, shape = tmp_path / "ear.safetensors", replace(SHAPE, steps=steps)
     corpus = SpeechCorpus(file, shape)
     train(Training(corpus, out, 40, shape), corpus)
