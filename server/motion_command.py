@@ -67,8 +67,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "with LivePortrait's landmark.onnx (visavis models pull liveportrait-landmarks)"
     )
     retargeting.add_argument("--normalize-lip", action="store_true", help="close the avatar's lips before it moves")
-    retargeting.add_argument("--eye-retargeting", action="store_true", help="only open and shut eyes as in the clip")
-    retargeting.add_argument("--lip-retargeting", action="store_true", help="only open and shut lips as in the clip")
+    retargeting.add_argument(
+        "--eye-retargeting",
+        action="store_true",
+        help="open and shut eyes as in the clip; move nothing else unless --absolute or --lip-retargeting",
+    )
+    retargeting.add_argument("--lip-retargeting", action="store_true", help="likewise lips")
 
 
 def run(args: argparse.Namespace) -> int:
