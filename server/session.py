@@ -246,9 +246,8 @@ class Session:
         origin_s = math.ceil(self._started_s / _FRAME_S) * _FRAME_S
         while not self._ended.is_set():
             due_s = origin_s + self._playout.tick * TICK_MS / 1000
-            delay_s = due_s - loop.time()
-            if delay_s > 0:
-                await asyncio.sleep(delay_s)
+            # After a stall too, when it is late: pictures that were drawn meanwhile are delivered first.
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
             self._metrics.tick_lag_seconds.observe(max(0.0, loop.time() - due_s))
             self._step(origin_s)
             if self._has_vanished():
@@ -262,7 +261,7 @@ class Session:
         if self._recorder is not None:
             self._recorder.put(heard)
         for job in self._playout.hear(heard):
-            deadline_s = origin_s + self._playout.leaves_at(job.index) * TICK_MS / 1000
+            deadline_s = origin_s + self._playout.latest_tick(job.index) * TICK_MS / 1000
             self._executor.submit(Work(self.id, self._engine, self._talker, job, deadline_s, self._playout.deliver))
         departure = self._playout.depart()
         if not self._sound.put_samples(departure.tick, departure.samples):
@@ -271,7 +270,7 @@ class Session:
             for stage, delay_ms in self._stages_ms().items():
                 self._metrics.stage_delay.labels(stage=stage).observe(delay_ms / 1000)
         if departure.picture is not None:
-            if self._picture.put_picture(departure.tick, departure.picture):
+            if self._picture.put_picture(departure.picture_tick, departure.picture):
                 self._frames_sent += 1
                 self._metrics.frames_sent.inc()
             else:

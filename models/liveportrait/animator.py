@@ -79,9 +79,9 @@ class _Drawing(nn.Module):
         self.generator = generator.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-        drawn = torch.sigmoid(self.generator.logits(self.warping(features, kp_source, kp_driving)).float())
+        logits: Tensor = self.generator.logits(self.warping(features, kp_source, kp_driving)).float()
         # Truncated, as published.
-        return (drawn * 255).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return logits.sigmoid_().mul_(255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def _example(channels: int, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:

@@ -110,7 +110,7 @@ def warp(picture: Picture, matrix: Matrix, size: tuple[int, int]) -> Picture:
     """
     height, width = picture.shape[:2]
     moved = sampled(torch.from_numpy(np.ascontiguousarray(picture)), sampling_grid(matrix, (width, height), size))
-    return np.ascontiguousarray(moved.permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(moved.to(torch.uint8).permute(1, 2, 0).numpy())
 
 
 def sampling_grid(matrix: Matrix, picture: tuple[int, int], result: tuple[int, int]) -> Tensor:
@@ -124,9 +124,8 @@ def sampling_grid(matrix: Matrix, picture: tuple[int, int], result: tuple[int, i
 
 
 def sampled(picture: Tensor, grid: Tensor) -> Tensor:
-    """A picture (h, w, 3) of bytes read at a grid on the same device: (3, height, width) of bytes."""
-    moved = functional.grid_sample(picture.permute(2, 0, 1)[None].float(), grid, align_corners=True)[0]
-    return moved.round().to(torch.uint8)
+    """A picture (h, w, 3) of bytes read at a grid on the same device: (3, height, width), float32 in whole steps."""
+    return functional.grid_sample(picture.permute(2, 0, 1)[None].float(), grid, align_corners=True)[0].round_()
 
 
 def _normalising(width: int, height: int) -> NDArray[np.float64]:

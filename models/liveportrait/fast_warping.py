@@ -104,12 +104,13 @@ class FastWarping(nn.Module):
         self.register_buffer("grid", coordinate_grid(shape, torch.device("cpu"), torch.float32))
         self.compress = motion.compress
         down = [cast(ConvNorm3d, block).conv for block in motion.hourglass.encoder.down_blocks]
-        self.unused: int = -down[0].in_channels % LANES
-        """Channels of zeros after the evidence."""
+        joined = motion.hourglass.decoder.conv
+        self.unused: int = -joined.in_channels % LANES
+        """Channels of zeros after the evidence, for the widest convolutions' sake."""
         down[0] = _widened(down[0], self.unused, 0)
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(cast(ConvNorm3d, block).conv for block in motion.hourglass.decoder.up_blocks)
-        self.joined = _widened(motion.hourglass.decoder.conv, self.unused, self.unused)
+        self.joined = _widened(joined, self.unused, self.unused)
         self.mask = SlicedConv3d(_widened(motion.mask, self.unused, 0), shape[0])
         self.occlusion = TappedConv2d(_widened(motion.occlusion, self.unused * shape[0], 0))
         self.third, self.fourth = warping.third, warping.fourth

@@ -96,8 +96,10 @@ class SlicedConv3d(nn.Module):
         """``depth``: of the volumes."""
         super().__init__()
         self.depth = depth
-        self.outputs, inputs, self.taps, rows, columns = convolution.weight.shape
-        weight = convolution.weight.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
+        self.outputs, inputs, taps, rows, columns = convolution.weight.shape
+        self.reach = min(taps // 2, depth - 1)  # taps further away see nothing but the margin
+        seeing = convolution.weight[:, :, taps // 2 - self.reach : taps // 2 + self.reach + 1]
+        weight = seeing.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
         unused = -len(weight) % LANES
         self.slices = plain_conv2d(functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, unused)), None)
         self.bias = nn.Parameter(_bias(convolution), requires_grad=False)
@@ -108,9 +110,8 @@ class SlicedConv3d(nn.Module):
         drawn = self.slices(x.transpose(1, 2).flatten(0, 1)).permute(0, 2, 3, 1)
         products = drawn.unflatten(0, (-1, depth))
         total = self.bias.float().expand(products.shape[0], depth, height, width, -1).contiguous()
-        reach = min(self.taps // 2, depth - 1)  # taps further away see nothing but the margin
-        for shift in range(-reach, reach + 1):
-            tap = shift + self.taps // 2
+        for shift in range(-self.reach, self.reach + 1):
+            tap = shift + self.reach
             seen, drawn_on = slice(max(0, shift), depth + min(0, shift)), slice(max(0, -shift), depth - max(0, shift))
             total[:, drawn_on].add_(products[:, seen, ..., tap * self.outputs : (tap + 1) * self.outputs])
         return total.permute(0, 4, 1, 2, 3)
@@ -126,12 +127,9 @@ def joined_conv2d(convolutions: list[nn.Conv2d]) -> nn.Conv2d:
     return plain_conv2d(torch.cat([convolution.weight for convolution in convolutions]), torch.cat(biases))
 
 
-def gain_and_offset(gamma: nn.Conv2d, beta: nn.Conv2d) -> nn.Conv2d:
-    """Both in one; the gain is 1 + gamma."""
-    joined = joined_conv2d([gamma, beta])
-    assert joined.bias is not None
-    joined.bias[: gamma.out_channels] += 1
-    return joined
+def with_bias(convolution: nn.Conv2d, more: float) -> nn.Conv2d:
+    """The same convolution with ``more`` added to its bias."""
+    return plain_conv2d(convolution.weight, _bias(convolution) + more)
 
 
 def plain_conv2d(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:

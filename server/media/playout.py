@@ -1,8 +1,9 @@
 """Frame n and its 40 ms of sound leave together. Pure and clock-free: one call is one 20 ms tick.
 
-At tick k the sound of tick k - delay leaves. Frame n is the sound of ticks 2 n and 2 n + 1, so it leaves at
-tick 2 n + delay, or not at all if it is not drawn by then: late frames are dropped, sound never is. Before
-the first sound has passed through, silence and the idle loop leave, so a peer sees a face at once.
+At tick k the sound of tick k - delay leaves. Frame n is the sound of ticks 2 n and 2 n + 1, so it is due at
+tick 2 n + delay. Drawn by the next tick it leaves then, with the time stamp it would have had; after that it is
+dropped. Sound never is. Before the first sound has passed through, silence and the idle loop leave, so a peer
+sees a face at once.
 """
 
 import math
@@ -34,9 +35,11 @@ class Departure:
     samples: NDArray[np.float32]
     """(960,) at 48 kHz."""
     picture: NDArray[np.uint8] | None
-    """I420, on every second tick unless it was late."""
+    """I420: of one tick in two, unless it was not drawn in time."""
+    picture_tick: int
+    """When the picture was due: now, or a tick ago."""
     is_late: bool
-    """A picture was due and is not there."""
+    """It will never leave."""
 
 
 class Playout:
@@ -48,6 +51,8 @@ class Playout:
         self._tick = 0
         self._sound = deque([np.zeros(TICK_SAMPLES, dtype=np.float32)] * delay)
         self._pictures: dict[int, NDArray[np.uint8]] = {}
+        self._is_awaiting = False
+        """The picture that was due at the tick before is not there yet."""
 
     @property
     def delay_ms(self) -> int:
@@ -74,13 +79,13 @@ class Playout:
                 waiting.append(job)
         return waiting
 
-    def leaves_at(self, frame: int) -> int:
-        """The tick at which ``frame`` leaves."""
-        return TICKS_PER_FRAME * frame + self._delay
+    def latest_tick(self, frame: int) -> int:
+        """The last tick at which ``frame`` may leave."""
+        return TICKS_PER_FRAME * frame + self._delay + 1
 
     def deliver(self, frame: int, picture: NDArray[np.uint8]) -> None:
-        """A drawn picture; one that comes after its tick is forgotten."""
-        if self.leaves_at(frame) >= self._tick:
+        """A drawn picture; one that can no longer leave is forgotten."""
+        if self.latest_tick(frame) >= self._tick:
             self._pictures[frame] = picture
 
     def depart(self) -> Departure:
@@ -88,7 +93,8 @@ class Playout:
         tick, self._tick = self._tick, self._tick + 1
         samples = self._sound.popleft()
         frame, phase = divmod(tick - self._delay, TICKS_PER_FRAME)
-        if phase:
-            return Departure(tick, samples, None, is_late=False)
+        if phase and not self._is_awaiting:
+            return Departure(tick, samples, None, tick, is_late=False)
         picture = self._talker.idle_picture(frame) if frame < 0 else self._pictures.pop(frame, None)
-        return Departure(tick, samples, picture, is_late=picture is None)
+        self._is_awaiting = picture is None and not phase
+        return Departure(tick, samples, picture, tick - phase, is_late=picture is None and phase > 0)

@@ -33,7 +33,10 @@ def ticks_of(sound: np.ndarray) -> Iterator[np.ndarray]:
 def live(
     avatar: Avatar, sound: np.ndarray, drawn_after_ticks: int = 1
 ) -> tuple[list[np.ndarray], Playout, np.ndarray, list[bool]]:
-    """Run the live line; every frame is drawn ``drawn_after_ticks`` after it was asked for."""
+    """Run the live line; every frame is drawn ``drawn_after_ticks`` after it was asked for.
+
+    Pictures are stamped one frame after another, and leave at most a tick after their stamp.
+    """
     engine = ProbeEngine()
     talker = Talker(engine, avatar, engine.prepare(avatar))
     playout = Playout(talker, delay_ticks(engine.window.lookahead_ms, 40))
@@ -52,8 +55,11 @@ def live(
         departure = playout.depart()
         heard.append(departure.samples)
         late.append(departure.is_late)
-        if departure.picture is not None and tick >= playout.delay_ms // TICK_MS:
-            pictures.append(departure.picture)
+        if departure.picture is not None:
+            assert tick - departure.picture_tick in (0, 1)
+            assert departure.picture_tick % 2 == playout.delay_ms // TICK_MS % 2
+            if tick >= playout.delay_ms // TICK_MS:
+                pictures.append(departure.picture)
     return pictures, playout, np.concatenate(heard), late
 
 
@@ -77,6 +83,26 @@ def test_sound_leaves_whole_and_as_late_as_said(avatar: Avatar) -> None:
     assert playout.delay_ms <= 160
     np.testing.assert_array_equal(heard[delay : delay + len(sound)], sound[: len(heard) - delay])
     assert not heard[:delay].any()
+
+
+def test_a_picture_a_tick_late_leaves_with_its_own_stamp(avatar: Avatar) -> None:
+    engine = ProbeEngine()
+    talker = Talker(engine, avatar, engine.prepare(avatar))
+    playout = Playout(talker, delay_ticks(engine.window.lookahead_ms, 40))
+    delay, drawn = playout.delay_ms // TICK_MS, []
+    for tick, chunk in enumerate(ticks_of(tone(40))):
+        drawn += [(job.index, talker.picture(job, engine.render([job.request])[0])) for job in playout.hear(chunk)]
+        frame, phase = divmod(tick - delay, 2)
+        if phase and frame >= 0:
+            # Delivered 20 ms after it was due.
+            index, picture = drawn.pop(0)
+            assert index == frame
+            playout.deliver(index, picture)
+        departure = playout.depart()
+        assert not departure.is_late
+        if frame >= 0:
+            assert (departure.picture is not None) == bool(phase)
+            assert departure.picture_tick == tick - phase
 
 
 def test_late_frames_are_dropped_and_the_sound_goes_on(avatar: Avatar) -> None:
