@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.liveportrait.layers import KEYPOINTS, ConvNorm3d
 from models.liveportrait.warping import KEYPOINT_VARIANCE, WarpingModule, coordinate_grid
-from models.runtime.convolutions import LANES, SlicedConv3d, TappedConv2d
+from models.runtime.convolutions import LANES, TappedConv2d, narrow_conv3d
 
 _SUM = 0
 """``torch.embedding_bag``'s number for it."""
@@ -111,7 +111,7 @@ class FastWarping(nn.Module):
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(cast(ConvNorm3d, block).conv for block in motion.hourglass.decoder.up_blocks)
         self.joined = _widened(joined, self.unused, self.unused)
-        self.mask = SlicedConv3d(_widened(motion.mask, self.unused, 0), shape[0])
+        self.mask = narrow_conv3d(_widened(motion.mask, self.unused, 0), shape[0])
         self.occlusion = TappedConv2d(_widened(motion.occlusion, self.unused * shape[0], 0))
         self.third, self.fourth = warping.third, warping.fourth
         for volumes in (self.down, self.up, self.joined):
@@ -149,9 +149,9 @@ class FastWarping(nn.Module):
         warped = x.view(-1, KEYPOINTS + 1, self.compress.out_channels, depth, height, width).to(self.dtype)
         heat = functional.pad(blobs(kp_driving, self.shape) - blobs(kp_source, self.shape), (0, 0, 0, 0, 0, 0, 1, 0))
         judged = torch.cat((heat[:, :, None].to(self.dtype), warped), dim=2).flatten(1, 2)
-        return functional.pad(judged, (0, 0, 0, 0, 0, 0, 0, self.unused)).contiguous(
-            memory_format=torch.channels_last_3d
-        )
+        if self.unused:
+            judged = functional.pad(judged, (0, 0, 0, 0, 0, 0, 0, self.unused))
+        return judged.contiguous(memory_format=torch.channels_last_3d)
 
     def hourglass(self, x: Tensor) -> Tensor:
         """As ``warping.Hourglass``, without normalisation."""

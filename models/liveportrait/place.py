@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Place:
         # In place, as fresh memory costs more than the sums; bytes weighed by shares need no clamping.
         shown = sampled(drawn, self.grid).mul_(self.mask).add_(self.rest).to(torch.uint8)
         picture = self.picture.copy()
-        picture[self.rectangle] = shown.cpu().permute(1, 2, 0).numpy()
+        picture[self.rectangle] = cv2.merge(list(shown.cpu().numpy()))
         return picture
 
 

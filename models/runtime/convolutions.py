@@ -86,6 +86,11 @@ class TappedConv2d(nn.Module):
         return total
 
 
+def narrow_conv3d(convolution: nn.Conv3d, depth: int) -> nn.Module:
+    """A convolution to few channels that keeps the size, for volumes of a depth, by the cheaper of two ways."""
+    return ShallowConv3d(convolution, depth) if depth < convolution.kernel_size[0] else SlicedConv3d(convolution, depth)
+
+
 class SlicedConv3d(nn.Module):
     """A convolution of a volume to few channels that keeps the size: one of its slices for each tap in depth, summed.
 
@@ -93,15 +98,12 @@ class SlicedConv3d(nn.Module):
     """
 
     def __init__(self, convolution: nn.Conv3d, depth: int) -> None:
-        """``depth``: of the volumes."""
+        """``depth``: of the volumes, no less than the kernel's."""
         super().__init__()
         self.depth = depth
-        self.outputs, inputs, taps, rows, columns = convolution.weight.shape
-        self.reach = min(taps // 2, depth - 1)  # taps further away see nothing but the margin
-        seeing = convolution.weight[:, :, taps // 2 - self.reach : taps // 2 + self.reach + 1]
-        weight = seeing.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
-        unused = -len(weight) % LANES
-        self.slices = plain_conv2d(functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, unused)), None)
+        self.outputs, inputs, self.taps, rows, columns = convolution.weight.shape
+        weight = convolution.weight.permute(2, 0, 1, 3, 4).reshape(-1, inputs, rows, columns)
+        self.slices = plain_conv2d(_padded(weight), None)
         self.bias = nn.Parameter(_bias(convolution), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,11 +112,40 @@ class SlicedConv3d(nn.Module):
         drawn = self.slices(x.transpose(1, 2).flatten(0, 1)).permute(0, 2, 3, 1)
         products = drawn.unflatten(0, (-1, depth))
         total = self.bias.float().expand(products.shape[0], depth, height, width, -1).contiguous()
-        for shift in range(-self.reach, self.reach + 1):
-            tap = shift + self.reach
+        for tap in range(self.taps):
+            shift = tap - self.taps // 2
             seen, drawn_on = slice(max(0, shift), depth + min(0, shift)), slice(max(0, -shift), depth - max(0, shift))
             total[:, drawn_on].add_(products[:, seen, ..., tap * self.outputs : (tap + 1) * self.outputs])
         return total.permute(0, 4, 1, 2, 3)
+
+
+class ShallowConv3d(nn.Module):
+    """The same of a volume less deep than the kernel: its slices are channels, since nearly all see each other."""
+
+    def __init__(self, convolution: nn.Conv3d, depth: int) -> None:
+        """``depth``: of the volumes."""
+        super().__init__()
+        self.depth = depth
+        self.outputs, inputs, taps, rows, columns = convolution.weight.shape
+        weight = convolution.weight.new_zeros(depth, self.outputs, depth, inputs, rows, columns)
+        for drawn in range(depth):
+            for seen in range(depth):
+                tap = seen - drawn + taps // 2
+                if 0 <= tap < taps:
+                    weight[drawn, :, seen] = convolution.weight[:, :, tap]
+        self.joined = plain_conv2d(_padded(weight.flatten(2, 3).flatten(0, 1)), None)
+        self.bias = nn.Parameter(_bias(convolution).view(-1, 1, 1, 1), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, d, h, w) -> (n, outputs, d, h, w) float32."""
+        slices = x.transpose(1, 2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        drawn: Tensor = self.joined(slices)[:, : self.depth * self.outputs].float()
+        return drawn.view(-1, self.depth, self.outputs, *drawn.shape[2:]).transpose(1, 2) + self.bias.float()
+
+
+def _padded(weight: Tensor) -> Tensor:
+    """A weight (outputs, inputs, h, w) with outputs of zeros up to a multiple of ``LANES``."""
+    return functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, -len(weight) % LANES))
 
 
 def _bias(convolution: nn.Conv2d | nn.Conv3d) -> Tensor:

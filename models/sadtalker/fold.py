@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.convolutions import SlicedConv3d, TappedConv2d
+from models.runtime.convolutions import TappedConv2d, narrow_conv3d
 from models.runtime.precision import drawing_dtype
 from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
@@ -113,7 +113,7 @@ class _Motion(nn.Module):
         for block in (*hourglass.encoder.down_blocks, *hourglass.decoder.up_blocks, hourglass.decoder):
             block.conv = fuse_conv_bn_eval(block.conv, block.norm)
         self.hourglass = hourglass.to(dtype=dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.mask, self.occlusion = SlicedConv3d(network.mask, shape[2]), TappedConv2d(network.occlusion)
+        self.mask, self.occlusion = narrow_conv3d(network.mask, shape[2]), TappedConv2d(network.occlusion)
         for part in (self.mask, self.occlusion):
             part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         like = torch.zeros(())

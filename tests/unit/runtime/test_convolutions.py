@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.runtime.convolutions import RepeatedConv2d, SlicedConv3d, TappedConv2d
+from models.runtime.convolutions import RepeatedConv2d, ShallowConv3d, SlicedConv3d, TappedConv2d, narrow_conv3d
 
 
 @pytest.mark.parametrize("repeats", [2, 3, 4])
@@ -23,9 +23,11 @@ def test_taps_add_up_to_the_convolution() -> None:
     torch.testing.assert_close(TappedConv2d(convolution)(x), convolution(x), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4, 9])
+@pytest.mark.parametrize("depth", [1, 2, 4, 7, 9])
 def test_slices_add_up_to_the_convolution(depth: int) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv3d(5, 3, 7, padding=3).requires_grad_(False)
     x = torch.randn(2, 5, depth, 8, 9)
-    torch.testing.assert_close(SlicedConv3d(convolution, depth)(x), convolution(x), atol=1e-5, rtol=1e-5)
+    made = narrow_conv3d(convolution, depth)
+    assert isinstance(made, ShallowConv3d if depth < 7 else SlicedConv3d)
+    torch.testing.assert_close(made(x), convolution(x), atol=1e-5, rtol=1e-5)
