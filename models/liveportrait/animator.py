@@ -14,6 +14,7 @@ from models.liveportrait.layers import KEYPOINTS
 from models.liveportrait.pixels import Picture
 from models.liveportrait.weights import Networks
 from models.runtime.precision import drawing_dtype
+from models.runtime.prepacked import prepack_convolutions
 from models.runtime.runtime import Runtime, choose
 
 
@@ -47,6 +48,8 @@ class Animator:
         channels = networks.warping.dense_motion_network.compress.in_channels
         drawing = _Drawing(FastWarping(folded.warping, self.dtype, shape), folded.generator, self.dtype)
         drawing.eval().requires_grad_(False)
+        if self.runtime.can_prepack(self.dtype):
+            prepack_convolutions(drawing)
         self._draw = self.runtime.call(drawing, *_example(channels, shape))
 
     def animate(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Picture:

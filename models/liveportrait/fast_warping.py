@@ -140,13 +140,14 @@ class FastWarping(nn.Module):
         """
         depth, height, width = self.shape
         compressed = functional.relu(self.compress(feature))
+        channels = compressed.shape[1]
         across = shifted_interpolation(shifts[..., 0], width)
         down = shifted_interpolation(shifts[..., 1], height)
         inward = shifted_interpolation(shifts[..., 2], depth)
         x = compressed.flatten(1, 3)[:, None] @ across.transpose(-1, -2)
-        x = down[:, :, None] @ x.view(-1, KEYPOINTS + 1, self.compress.out_channels * depth, height, width)
-        x = inward[:, :, None] @ x.view(-1, KEYPOINTS + 1, self.compress.out_channels, depth, height * width)
-        warped = x.view(-1, KEYPOINTS + 1, self.compress.out_channels, depth, height, width).to(self.dtype)
+        x = down[:, :, None] @ x.view(-1, KEYPOINTS + 1, channels * depth, height, width)
+        x = inward[:, :, None] @ x.view(-1, KEYPOINTS + 1, channels, depth, height * width)
+        warped = x.view(-1, KEYPOINTS + 1, channels, depth, height, width).to(self.dtype)
         heat = functional.pad(blobs(kp_driving, self.shape) - blobs(kp_source, self.shape), (0, 0, 0, 0, 0, 0, 1, 0))
         judged = torch.cat((heat[:, :, None].to(self.dtype), warped), dim=2).flatten(1, 2)
         if self.unused:

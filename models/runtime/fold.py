@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.prepacked import PrepackedConv2d, PrepackedProduct
+from models.runtime.prepacked import PrepackedConvolution, PrepackedProduct
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -80,4 +80,4 @@ def _prepacked(block: FoldedBlock) -> nn.Module:
         return SpreadCell(convolution)
     if convolution.kernel_size == (1, 1) and not block.residual:
         return PrepackedProduct(convolution.weight.flatten(1), convolution.bias)
-    return PrepackedConv2d(convolution, block.residual)
+    return PrepackedConvolution(convolution, "residual" if block.residual else "relu")

@@ -6,14 +6,23 @@ CPU, without its compiler.
 """
 
 import functools
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+After = Literal["nothing", "relu", "residual"]
+"""What follows a convolution: its input is added where it is ``residual``, and then comes ReLU too."""
+Network = TypeVar("Network", bound=nn.Module)
+
 _CALLS = """
-def plain(x, weight, bias: Optional[Tensor],
-          padding: List[int], stride: List[int], dilation: List[int], groups: int):
+def nothing(x, weight, bias: Optional[Tensor],
+            padding: List[int], stride: List[int], dilation: List[int], groups: int):
+    return torch.ops.mkldnn._convolution_pointwise(
+        x, weight, bias, padding, stride, dilation, groups, "none", [], "")
+
+def relu(x, weight, bias: Optional[Tensor],
+         padding: List[int], stride: List[int], dilation: List[int], groups: int):
     return torch.ops.mkldnn._convolution_pointwise(
         x, weight, bias, padding, stride, dilation, groups, "relu", [], "")
 
@@ -46,14 +55,14 @@ def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
-class PrepackedConv2d(nn.Module):
-    """A convolution, transposed or not, then the input added where it is ``residual``, then ReLU. For inference."""
+class PrepackedConvolution(nn.Module):
+    """A convolution of maps or volumes, or a transposed one that ReLU follows. For inference."""
 
-    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, residual: bool) -> None:
+    def __init__(self, convolution: nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d, after: After) -> None:
         super().__init__()
         places: list[Any] = [list(convolution.padding)]
         lay_out = torch.ops.mkldnn._reorder_convolution_weight
-        self._call = _calls().residual if residual else _calls().plain
+        self._call = getattr(_calls(), after)
         if isinstance(convolution, nn.ConvTranspose2d):
             places.append(list(convolution.output_padding))
             lay_out, self._call = torch.ops.mkldnn._reorder_convolution_transpose_weight, _calls().transposed
@@ -64,9 +73,19 @@ class PrepackedConv2d(nn.Module):
         self.register_buffer("weight", lay_out(convolution.weight.detach(), *places), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w), channels last -> (n, outputs, h', w')."""
+        """(n, inputs, [d,] h, w), channels last -> (n, outputs, [d',] h', w')."""
         drawn: Tensor = self._call(x, self.weight, self.bias, *self._places)
         return drawn
+
+
+def prepack_convolutions(network: Network) -> Network:
+    """Replace every convolution of a network, which has its final type, by its prepacked one, in place."""
+    for name, child in network.named_children():
+        if not isinstance(child, nn.Conv2d | nn.Conv3d):
+            prepack_convolutions(child)
+        elif can_prepack(child.weight.device, child.weight.dtype):
+            setattr(network, name, PrepackedConvolution(child, "nothing"))
+    return network
 
 
 class PrepackedProduct(nn.Module):

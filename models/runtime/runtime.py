@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.runtime.compiled import as_compiled
 from models.runtime.names import DeviceName, RuntimeName
+from models.runtime.prepacked import can_prepack
 from models.runtime.scripted import WARM_UPS, Call, as_one_call
 from models.runtime.tensorrt import as_engine
 
@@ -70,6 +71,13 @@ class Runtime:
         if self.name == "scripted":
             return as_one_call(network, *batch, warm_ups=warm_ups)
         return _WAYS[self.name](network, *batch)
+
+    def can_prepack(self, dtype: torch.dtype) -> bool:
+        """Whether networks of a type may be prepacked (``prepacked``) before they are called.
+
+        Compilers lay weights out themselves, and look into nothing but plain convolutions.
+        """
+        return self.name not in COMPILERS and can_prepack(self.device, dtype)
 
     def send(self, array: NDArray[np.generic]) -> Tensor:
         """An array as a tensor on the device; to a GPU while the CPU goes on."""

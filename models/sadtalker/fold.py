@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.runtime.convolutions import TappedConv2d, narrow_conv3d
 from models.runtime.precision import drawing_dtype
+from models.runtime.prepacked import prepack_convolutions
 from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
 from models.sadtalker.dense_motion import LEAST_WEIGHT, VARIANCE, DenseMotionNetwork, warp
@@ -64,7 +65,9 @@ class FastRenderer:
         if shape not in self._calls:
             # Traced with two frames: one would make the number of frames a constant.
             example = [torch.cat((tensor[:1], tensor[:1])) for tensor in (*of_one, kp_driving)]
-            drawing = _Drawing(self._renderer, shape, self.dtype)
+            drawing = _Drawing(self._renderer, shape, self.dtype).eval().requires_grad_(False)
+            if self.runtime.can_prepack(self.dtype):
+                prepack_convolutions(drawing)
             # A film's first frames may be slower, and warming up would cost as much as drawing several.
             self._calls[shape] = self.runtime.call(drawing, *example, warm_ups=0)
         return self._calls[shape](*inputs, kp_driving)

@@ -20,8 +20,7 @@ from models.engine import MelWindow, RenderRequest, finish
 from models.runtime.fold import fold_norms, prepack
 from models.runtime.names import DeviceName, RuntimeName
 from models.runtime.precision import preferred_dtype
-from models.runtime.prepacked import can_prepack
-from models.runtime.runtime import COMPILERS, Runtime, choose
+from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
 from models.wav2lip.network import Generator
 from models.wav2lip.packing import Packing, Rows
@@ -86,9 +85,7 @@ class Wav2LipEngine:
 
     def _fast(self, module: nn.Module) -> nn.Module:
         module = module.to(self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # Compilers lay weights out themselves, and look into nothing but plain convolutions.
-        plain = self.runtime.name in COMPILERS
-        return module if plain or not can_prepack(self.runtime.device, self.dtype) else prepack(module)
+        return prepack(module) if self.runtime.can_prepack(self.dtype) else module
 
     def prepare(self, avatar: Avatar) -> PreparedAvatar:
         """Encode every idle frame's face: some 5 ms a frame."""

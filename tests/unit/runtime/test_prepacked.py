@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.runtime.fold import SpreadCell
-from models.runtime.prepacked import PrepackedConv2d, PrepackedProduct, can_prepack
+from models.runtime.prepacked import PrepackedConvolution, PrepackedProduct, can_prepack, prepack_convolutions
 from models.runtime.scripted import as_one_call
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def test_it_is_its_convolution_at_any_batch_size(
 ) -> None:
     torch.manual_seed(1)
     convolution = copy.deepcopy(convolution).to(dtype).requires_grad_(False)
-    call = as_one_call(PrepackedConv2d(convolution, residual=False), last(torch.zeros(2, 24, 9, 12, dtype=dtype)))
+    call = as_one_call(PrepackedConvolution(convolution, "relu"), last(torch.zeros(2, 24, 9, 12, dtype=dtype)))
     tolerance = 1e-4 if dtype == torch.float32 else 0.02
     for count in (1, 2, 5):
         x = last(torch.randn(count, 24, 9, 12).to(dtype))
@@ -42,11 +42,26 @@ def test_it_is_its_convolution_at_any_batch_size(
         torch.testing.assert_close(drawn, functional.relu(convolution(x)), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", [dtype for dtype in (torch.float32, torch.bfloat16) if can_prepack(CPU, dtype)])
+def test_a_network_with_its_convolutions_prepacked_draws_the_same(dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    maps = nn.Sequential(nn.Conv2d(4, 24, 3, padding=1), nn.LeakyReLU(0.1), nn.Sequential(nn.Conv2d(24, 5, 7)))
+    volumes = nn.Sequential(nn.Conv3d(4, 16, 3, padding=1), nn.ReLU(), nn.Conv3d(16, 3, 1, bias=False))
+    for network, x in ((maps, torch.randn(2, 4, 9, 12)), (volumes, torch.randn(2, 4, 3, 9, 12))):
+        network, x = network.to(dtype).requires_grad_(False), x.to(dtype)
+        expected = network(x)
+        call = as_one_call(prepack_convolutions(network), x)
+        assert not any(type(module) in (nn.Conv2d, nn.Conv3d) for module in network.modules())
+        tolerance = 1e-5 if dtype == torch.float32 else 0.02
+        torch.testing.assert_close(call(x), expected, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(call(x[:1]), expected[:1], rtol=tolerance, atol=tolerance)
+
+
 def test_the_input_is_added_before_the_relu() -> None:
     convolution = nn.Conv2d(24, 24, 3, padding=1).requires_grad_(False)
     x = last(torch.randn(3, 24, 9, 12))
     before = x.clone()
-    drawn = PrepackedConv2d(convolution, residual=True)(x)
+    drawn = PrepackedConvolution(convolution, "residual")(x)
     torch.testing.assert_close(drawn, functional.relu(convolution(x) + x), rtol=1e-4, atol=1e-4)
     assert torch.equal(x, before)
 
