@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +31,17 @@ class Weights:
     """The lip-sync expert's opinion; needs an expert and a corpus with sound."""
     critic: float = 0.0
     """The quality discriminator's opinion."""
+
+
+def paste_weights(mask: NDArray[np.uint8], cutout: Cutout) -> Tensor:
+    """The blend mask's share at each pixel of the drawn part, (1, 1, h, w)."""
+    scaled = functional.interpolate(
+        torch.from_numpy(mask.astype(np.float32) / 255)[None, None],
+        size=cutout.size,
+        mode="bilinear",
+        antialias=True,
+    )
+    return cutout.drawn_part(scaled)
 
 
 def pixel_weights(idle: Tensor, target: Tensor, paste: Tensor, moved: float) -> Tensor:

@@ -128,6 +128,11 @@ class Cutout:
         """The needed part of a whole feature of ``level``."""
         return feature[self.needed[level].within(whole(LEVELS[level]))]
 
+    def drawn_part(self, pictures: Tensor) -> Tensor:
+        """What of whole pictures (n, c, size, size) is drawn: (n, c, h, w)."""
+        rows, columns = self.drawn.rows, self.drawn.columns
+        return pictures[:, :, rows.start : rows.stop, columns.start : columns.stop]
+
     def decode(
         self, blocks: Iterable[nn.Module], output: nn.Module, embedding: Tensor, features: Iterable[Tensor]
     ) -> Tensor:

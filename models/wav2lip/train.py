@@ -35,15 +35,18 @@ from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, Inputs, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
+from models.wav2lip.from_code import draw, face_features, planes
 from models.wav2lip.merge import info_of, merged
-from models.wav2lip.network import Generator, laid_over
+from models.wav2lip.network import Generator
 from models.wav2lip.region import Cutout
 from models.wav2lip.sheets import write_sheet
 from models.wav2lip.syncnet import SyncNet
 from models.wav2lip.video_corpus import video_corpus
-from models.wav2lip.weights import ASSET, save_generator
+from models.wav2lip.weights import ASSET, load_generator, save_generator
 
 STATE = "last.pt"
+_RATE, _OWN_RATE = 2e-3, 5e-4
+"""Of learning: from nothing, and from weights that have seen faces before."""
 PATCH = (48, 96)
 """What the critic looks at: a patch of the drawn part at full resolution."""
 
@@ -55,7 +58,7 @@ class Recipe:
     steps: int
     batch: int = 16
     width: float = 0.25
-    rate: float = 2e-3
+    rate: float = _RATE
     warmup_steps: int = 200
     average_decay: float = 0.998
     """Of the running average of the weights, which is what is kept in the end."""
@@ -83,7 +86,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.corpus, self.recipe, self.step = corpus, recipe, 0
         self.cutout = Cutout.of_mask(corpus.mask, corpus.size)
-        self.paste = _paste_weights(corpus.mask, self.cutout)
+        self.paste = objective.paste_weights(corpus.mask, self.cutout)
         self.generator = Generator(recipe.width, corpus.size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {n: t.detach().clone() for n, t in self.generator.state_dict().items()}
         face = [p for n, p in self.generator.named_parameters() if not n.startswith("audio_encoder.")]
@@ -115,7 +118,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         self.generator.train()
-        idle, target = self._part(batch.idle), self._part(batch.target)
+        idle, target = (self.cutout.drawn_part(planes(pictures)) for pictures in (batch.idle, batch.target))
         drawn = self.draw(batch)
         weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
         l1, edge = objective.l1_and_edge(drawn, target, weights)
@@ -140,18 +143,10 @@ class Trainer:
 
     def draw(self, batch: Batch) -> Tensor:
         """The drawn part of each sample, (n, 3, h, w), from idle frame and code."""
-        whole = _pictures(batch.idle)
-        masked = whole.clone()
-        masked[:, :, self.corpus.size // 2 :] = 0
-        face = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
-        code = torch.from_numpy(batch.code)
+        whole, code = planes(batch.idle), torch.from_numpy(batch.code)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
-            features = self.generator.encode_face(face)[::-1]
-            cut = [self.cutout.cut(feature, level) for level, feature in enumerate(features)]
-            embedding = objective.embedding_of(code, self.generator.embedding_channels)
-            blocks, output = self.generator.face_decoder_blocks, self.generator.output_block
-            drawn = self.cutout.decode(blocks, output, embedding, cut).float()
-        return laid_over(drawn, self._part(batch.idle))
+            features = face_features(self.generator, self.cutout, whole)
+            return draw(self.generator, self.cutout, code, features, self.cutout.drawn_part(whole))
 
     @torch.no_grad()
     def sheet(self, path: Path, count: int = 8) -> None:
@@ -161,7 +156,7 @@ class Trainer:
         own = {n: t.clone() for n, t in self.generator.state_dict().items()}
         self.generator.load_state_dict(self.average)
         self.generator.eval()
-        painted = objective.canvas(_pictures(batch.idle), self.draw(batch), self.cutout)
+        painted = objective.canvas(planes(batch.idle), self.draw(batch), self.cutout)
         self.generator.load_state_dict(own)
         drawn = (painted * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         write_sheet(path, list(zip(batch.idle, batch.target, drawn, strict=True)))
@@ -200,14 +195,10 @@ class Trainer:
         runs = self.corpus.runs()
         return runs[~np.isin(runs[:, None] + np.arange(SYNC_FRAMES), self.held_out).any(axis=1)]
 
-    def _part(self, pictures: NDArray[np.uint8]) -> Tensor:
-        rows, columns = self.cutout.drawn.rows, self.cutout.drawn.columns
-        return _pictures(pictures)[:, :, rows.start : rows.stop, columns.start : columns.stop]
-
     def _sync(self, batch: Batch, drawn: Tensor, indices: NDArray[np.int64]) -> Tensor:
         """The expert sees 96 pixel crops, so ours are halved."""
         assert self.expert is not None
-        painted = objective.canvas(_pictures(batch.idle), drawn, self.cutout)
+        painted = objective.canvas(planes(batch.idle), drawn, self.cutout)
         small = functional.interpolate(painted, size=96, mode="area")
         clips = small.unflatten(0, (-1, SYNC_FRAMES)).transpose(1, 2)  # type: ignore[no-untyped-call]
         mels = np.stack([self.corpus.mel(int(index)) for index in indices[::SYNC_FRAMES]])
@@ -287,22 +278,6 @@ def _steps(trainer: Trainer) -> Iterator[tuple[int, dict[str, float]]]:
         yield trainer.step, terms
 
 
-def _pictures(pictures: NDArray[np.uint8]) -> Tensor:
-    """(n, h, w, 3) uint8 -> (n, 3, h, w) in [0, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-
-
-def _paste_weights(mask: NDArray[np.uint8], cutout: Cutout) -> Tensor:
-    scaled = functional.interpolate(
-        torch.from_numpy(mask.astype(np.float32) / 255)[None, None],
-        size=cutout.size,
-        mode="bilinear",
-        antialias=True,
-    )
-    rows, columns = cutout.drawn.rows, cutout.drawn.columns
-    return scaled[:, :, rows.start : rows.stop, columns.start : columns.stop]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -323,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sync", type=float, default=0.0, help="weight of the sync term, e.g. 0.03")
     parser.add_argument("--critic", type=float, default=0.0, help="weight of the critic's term, e.g. 0.005")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, help=f"of learning; {_RATE:g}, or {_OWN_RATE:g} with --video")
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
@@ -339,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = Recipe(
         steps=arguments.steps,
         batch=arguments.batch,
-        rate=arguments.rate,
+        rate=arguments.rate or (_OWN_RATE if arguments.video else _RATE),
         width=arguments.width,
         weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
     )
@@ -347,7 +322,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources: list[tuple[Path, Avatar | None]] = []
     if arguments.video:
         ear, start = arguments.ear or ASSET, arguments.start or ASSET
-        corpus = video_corpus(arguments.video, avatars.pop(0).mask, arguments.out, load_ear(ear), arguments.video_s)
+        mask, generator = avatars.pop(0).mask, load_generator(start)[0].eval()
+        corpus = video_corpus(arguments.video, mask, arguments.out, load_ear(ear), generator, arguments.video_s)
         sources.append((corpus, None))
     else:
         ear, start = arguments.ear, arguments.start

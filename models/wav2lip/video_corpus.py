@@ -1,26 +1,23 @@
 """A training corpus out of a person's own talking clip, for weights of that person's own.
 
-A clip has no true mouth codes, so those that the ear hears in its sound stand for them: the same codes that the
-face will be drawn from. Nor does it show the same pose with the mouth at rest, so that is put together: the frame
-as it is, and under the nose the mouth of the frame nearest in pose among those in which the mouth is shut, laid on
-by a rigid alignment of the upper faces (Evangelidis & Psarakis, "Parametric image alignment using enhanced
-correlation coefficient maximization", 2008). So the upper half and the pose tell nothing of the mouth.
+A clip has no true mouth codes, so those that the ear hears in its sound stand for them, corrected by what is seen
+(``seen_code``). Nor does it show one pose both talking and at rest. What the network will be given live is a
+face at rest as it was filmed, so that is what it is given here: a frame of a pause. What it shall draw is put
+together: that frame, and under the nose the mouth of a talking frame in nearly the same pose, see ``mouth_pair``. The
+talking frames that fit worst are left out, for what does not lie right is learned as blur.
 
-Shut is a mouth that the ear hears shut and that looks like most of those. Many open the mouth before they speak;
-that must not teach that silence is open, so what is heard shut and looks otherwise is left out.
-
-The format is that of a corpus with faces of its own, see ``models.wav2lip.corpus``: each sample has its own.
+The format is that of a corpus with faces of its own, see ``models.wav2lip.corpus``.
 """
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 from av.audio.resampler import AudioResampler
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from models.audio.mel import mel_spectrogram
@@ -30,21 +27,27 @@ from models.face.placement import MASK_PX, even_boxes
 from models.face.track import Track, follow
 from models.motion.ear import Ear
 from models.studio.visemes import curves_from_code
-from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ
+from models.timebase import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, SPEECH_RATE_HZ
 from models.wav2lip.corpus import MASK
+from models.wav2lip.mouth_pair import Crops, Floats, pairs_of, targets_of, thumbnail
+from models.wav2lip.network import Generator
 from models.wav2lip.pixels import scaled_crop
+from models.wav2lip.seen_code import seen_codes
 
-SHARD_SAMPLES = 250
 LEAST_FRAMES = 4 * FRAMES_PER_SECOND
+_QUIET_DB = 35.0
+"""A pause is softer than the loudest sounds by so much."""
+_LOUD_QUANTILE = 0.95
+_LEAST_PAUSES = 2 * FRAMES_PER_SECOND
 _SHUT_SHARE = 0.15
-"""Of the frames, those in which the jaw is heard least open."""
-_POSE_PX = (32, 16)
-_ALIGN_PX = 96
-_MOTION_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
-Crops = NDArray[np.uint8]
+"""Of the frames, those in which the jaw is heard least open: they are looked at where a clip has no pauses."""
+_USUAL = 2.0
+"""Times the median distance from the median mouth at which a mouth in a pause is not at rest."""
 
 
-def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, ear: Ear, most_s: float) -> Path:
+def video_corpus(
+    video: Path, mask: NDArray[np.uint8], out: Path, ear: Ear, generator: Generator, most_s: float
+) -> Path:
     """The corpus of a clip, in a folder of ``out`` that is made if it is not there yet.
 
     Args:
@@ -52,6 +55,7 @@ def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, ear: Ear, most
         mask: the blend mask of the person's avatar.
         out: where the corpus's folder goes.
         ear: the one that the weights will have.
+        generator: of the weights to begin with, which ``seen_code`` judges the mouths by.
         most_s: seconds of the clip to use.
 
     Raises:
@@ -71,24 +75,22 @@ def video_corpus(video: Path, mask: NDArray[np.uint8], out: Path, ear: Ear, most
         )
     mel = mel_spectrogram(sound)
     codes = ear.codes(mel, len(track.sides))[kept]
-    learned, rest = _learned_and_rest(crops, codes)
-    rest = np.searchsorted(learned, rest)
-    kept, crops, codes = kept[learned], crops[learned], codes[learned]
+    talking, resting = _talking_and_resting(crops, codes, _loudness_db(sound, len(track.sides))[kept])
+    pairs = pairs_of(crops, talking, resting, mask)
     aside = out / ".video.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
         np.save(aside / "clip-00000.npy", mel.astype(np.float16))
-        idle = _with_mouths_of(crops, rest, mask)
-        for shard, first in enumerate(range(0, len(kept), SHARD_SAMPLES)):
-            part = slice(first, first + SHARD_SAMPLES)
-            count = len(kept[part])
-            np.savez(
-                aside / f"shard-{shard:05d}.npz",
-                target=crops[part], weights=curves_from_code(codes[part]), frame=np.arange(count),
-                idle=np.stack([next(idle) for _ in range(count)]), clip=np.zeros(count, np.int64),
-                clip_frame=kept[part],
-            )  # fmt: skip
+        # All in one: of one face at rest there are several samples, which training draws on each other.
+        faces, frame = np.unique([pair.resting for pair in pairs], return_inverse=True)
+        drawn = [pair.talking for pair in pairs]
+        targets = np.stack(list(targets_of(crops, pairs, mask)))
+        seen = seen_codes(generator, mask, crops[faces][frame], targets, codes[drawn])
+        np.savez(
+            aside / "shard-00000.npz", target=targets, weights=curves_from_code(seen),
+            idle=crops[faces], frame=frame, clip=np.zeros(len(pairs), np.int64), clip_frame=kept[drawn],
+        )  # fmt: skip
         cv2.imwrite(str(aside / MASK), mask)
         aside.replace(folder)
     finally:
@@ -142,50 +144,27 @@ def _crops(video: Path, limits: Limits, track: Track) -> tuple[NDArray[np.int64]
     return np.array(kept, np.int64), np.stack(crops) if crops else np.zeros((0, MASK_PX, MASK_PX, 3), np.uint8)
 
 
-def _learned_and_rest(crops: Crops, codes: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the crops to learn from, and of those among them in which the mouth is at rest."""
-    heard_shut = codes[:, 0] <= np.quantile(codes[:, 0], _SHUT_SHARE)
-    shut = np.flatnonzero(heard_shut)
-    mouths = np.stack([_small(crops[index][MASK_PX // 2 :]) for index in shut])
+def _loudness_db(sound: Floats, frames: int) -> Floats:
+    """The loudest of each frame and its neighbours, since a mouth moves before and after the sound."""
+    padded = np.pad(sound, (0, max(0, frames * SAMPLES_PER_FRAME - len(sound))))[: frames * SAMPLES_PER_FRAME]
+    power = np.square(padded.reshape(frames, SAMPLES_PER_FRAME)).mean(axis=1)
+    level = np.pad(10 * np.log10(power + 1e-12), (1, 2), mode="edge")
+    return np.asarray(sliding_window_view(level, 4).max(axis=1), np.float32)
+
+
+def _talking_and_resting(
+    crops: Crops, codes: Floats, loudness_db: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the crops to learn from, and of those among them in which the mouth is at rest.
+
+    At rest is a mouth in a pause that looks like most of those. Many open the mouth before they speak; that must not
+    teach that silence is open, so the other pauses are left out.
+    """
+    in_pause = loudness_db < np.quantile(loudness_db, _LOUD_QUANTILE) - _QUIET_DB
+    if in_pause.sum() < _LEAST_PAUSES:
+        in_pause = codes[:, 0] <= np.quantile(codes[:, 0], _SHUT_SHARE)
+    pauses = np.flatnonzero(in_pause)
+    mouths = np.stack([thumbnail(crops[index][MASK_PX // 2 :]) for index in pauses])
     away = ((mouths - np.median(mouths, axis=0)) ** 2).sum(axis=1)
-    rest = shut[away <= np.median(away)]
-    return np.union1d(np.flatnonzero(~heard_shut), rest), rest
-
-
-def _with_mouths_of(crops: Crops, rest: NDArray[np.int64], mask: NDArray[np.uint8]) -> Iterator[Crops]:
-    """Every crop with the mouth of the one nearest in pose among ``rest``."""
-    poses = np.stack([_small(crop[: MASK_PX // 2]) for crop in crops])
-    scaled = cv2.resize(mask, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA)
-    weight = (scaled.astype(np.float32) / 255)[..., np.newaxis]
-    for index, crop in enumerate(crops):
-        others = rest[rest != index]
-        nearest = others[int(((poses[others] - poses[index]) ** 2).sum(axis=1).argmin())]
-        moved = _laid_on(crops[nearest], crop)
-        yield np.round(crop + weight * (moved.astype(np.float32) - crop)).astype(np.uint8)
-
-
-def _small(half: Crops) -> NDArray[np.float32]:
-    """Half a crop, small: alike where the head is turned alike, or the mouth open alike."""
-    grey = cv2.cvtColor(half, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, _POSE_PX, interpolation=cv2.INTER_AREA), np.float32).ravel()
-
-
-def _laid_on(source: Crops, onto: Crops) -> Crops:
-    """``source`` moved so that its upper half lies on that of ``onto``; as it is, where no way is found."""
-    scale = _ALIGN_PX / len(source)
-    grey = [
-        cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (_ALIGN_PX, _ALIGN_PX), interpolation=cv2.INTER_AREA)
-        for crop in (onto, source)
-    ]
-    upper = np.zeros((_ALIGN_PX, _ALIGN_PX), np.uint8)
-    upper[: _ALIGN_PX // 2] = 255
-    begin = np.eye(2, 3, dtype=np.float32)
-    try:
-        _, found = cv2.findTransformECC(grey[0], grey[1], begin, cv2.MOTION_EUCLIDEAN, _MOTION_STEPS, upper, 5)
-    except cv2.error:
-        return source
-    motion = np.asarray(found, np.float32)
-    motion[:, 2] /= scale
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(source, motion, source.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.uint8)
+    resting = pauses[away <= _USUAL * np.median(away)]
+    return np.union1d(np.flatnonzero(~in_pause), resting), resting

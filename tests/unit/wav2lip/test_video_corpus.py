@@ -53,8 +53,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    ear = load_ear(ASSET)
-    return video_corpus(clip, ada().mask, tmp_path_factory.mktemp("out"), ear, 60)
+    generator, _ = load_generator(ASSET)
+    return video_corpus(clip, ada().mask, tmp_path_factory.mktemp("out"), load_ear(ASSET), generator.eval(), 60)
 
 
 def dark(pictures: np.ndarray) -> np.ndarray:
@@ -62,18 +62,20 @@ def dark(pictures: np.ndarray) -> np.ndarray:
     return (pictures[:, 150:215, 100:190].max(axis=-1) < 90).sum(axis=(1, 2))
 
 
-def test_samples_are_the_clip_and_the_same_pose_at_rest(folder: Path) -> None:
+def test_samples_are_faces_at_rest_and_the_same_with_mouths_that_talk(folder: Path) -> None:
     corpus = Corpus([(folder, None)])
-    assert 0.8 * FRAMES < len(corpus) < FRAMES  # some of those heard shut are left out
+    assert 0.55 * FRAMES < len(corpus) < 0.85 * FRAMES  # what fits worst is left out
     idle, targets = corpus.idle[corpus.frame], corpus.targets
     assert np.array_equal(idle[:, :130], targets[:, :130])
-    talking = loudness()[corpus.clip_frame] > 0.6
-    assert dark(targets)[talking].mean() > 800
-    assert dark(idle)[talking].mean() < 0.4 * dark(targets)[talking].mean()
     assert np.abs(idle.astype(int) - targets)[:, :, :20].max() == 0  # beside the mask nothing is touched
+    talking = loudness()[corpus.clip_frame] > 0.6
+    assert talking.sum() > 10
+    assert dark(targets)[talking].mean() > 800
+    assert dark(corpus.idle).max() < 0.5 * dark(targets)[talking].mean()
+    assert len(corpus.idle) < len(corpus) / 2  # several samples of one pose, to be drawn on each other
 
 
-def test_codes_are_what_the_ear_hears(folder: Path, clip: Path) -> None:
+def test_codes_are_near_what_the_ear_hears(folder: Path, clip: Path) -> None:
     corpus = Corpus([(folder, None)])
     assert np.corrcoef(corpus.code[:, 0], loudness()[corpus.clip_frame])[0, 1] > 0.3
     generator, info = load_generator(ASSET)
@@ -81,7 +83,7 @@ def test_codes_are_what_the_ear_hears(folder: Path, clip: Path) -> None:
     assert shape.lead_columns == info.lead_columns
     for name, tensor in generator.audio_encoder.state_dict().items():
         assert (encoder.state_dict()[name] == tensor).all()
-    assert len(corpus.runs()) > FRAMES // 2
+    assert len(corpus.runs())
     sound = read_speech(clip, 60)
     assert abs(len(sound) / 16_000 - FRAMES / 25) < 0.1
     assert len(read_speech(clip, 1)) < 3 * 16_000
@@ -105,10 +107,10 @@ def test_training_begins_with_the_shipped_weights_and_keeps_the_ear(clip: Path, 
 
 
 def test_a_clip_without_sound_or_too_short_is_refused(clip: Path, tmp_path: Path) -> None:
-    ear = load_ear(ASSET)
+    ear, generator = load_ear(ASSET), load_generator(ASSET)[0]
     mute = write_clip(tmp_path / "mute.mp4", [portrait()] * 5)
     with pytest.raises(MediaError, match=r"mute\.mp4 needs picture and sound"):
-        video_corpus(mute, ada().mask, tmp_path / "out", ear, 60)
+        video_corpus(mute, ada().mask, tmp_path / "out", ear, generator, 60)
     with pytest.raises(MediaError, match=r"talk\.mp4 shows the face in 25 frames only"):
-        video_corpus(clip, ada().mask, tmp_path / "out", ear, 1)
+        video_corpus(clip, ada().mask, tmp_path / "out", ear, generator, 1)
     assert not (tmp_path / "out").exists()
