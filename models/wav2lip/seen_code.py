@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.runtime.precision import preferred_dtype
 from models.wav2lip import objective
 from models.wav2lip.from_code import draw, face_features, planes
 from models.wav2lip.network import Generator
@@ -32,7 +33,7 @@ def seen_codes(
     """Codes (n, K) in [0, 1], each near the one heard, and nearer to what its picture shows.
 
     Args:
-        generator: trained on codes; in eval mode, of float32.
+        generator: trained on codes; in eval mode, channels last.
         mask: the avatar's blend mask.
         idle: faces at rest, (n, size, size, 3) RGB.
         targets: the same, talking.
@@ -52,21 +53,26 @@ def _seen(
     generator: Generator, cutout: Cutout, paste: torch.Tensor, idle: torch.Tensor, target: torch.Tensor,
     heard: torch.Tensor,
 ) -> NDArray[np.float32]:  # fmt: skip
-    with torch.no_grad():
+    with torch.no_grad(), _bfloat16():
         features = face_features(generator, cutout, idle)
     resting, shown = cutout.drawn_part(idle), cutout.drawn_part(target)
     weights, factors = objective.pixel_weights(resting, shown, paste, objective.Weights.moved), objective.Weights
     code = heard.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([code], lr=_RATE)
     for _ in range(_STEPS):
-        drawn = draw(generator, cutout, code, features, resting)
+        with _bfloat16():
+            drawn = draw(generator, cutout, code, features, resting)
         l1, _ = objective.l1_and_edge(drawn, shown, weights)
         picture = l1 + factors.coarse * objective.coarse(drawn, shown, weights)
         # The picture's terms are means over the batch, the code's a sum.
         loss = len(code) * picture + _HEARD * (code - heard).square().sum()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (code.grad,) = torch.autograd.grad(loss, code)  # and none of the generator's weights
         optimiser.step()
         with torch.no_grad():
             code.clamp_(0, 1)
     return np.asarray(code.detach().numpy())
+
+
+def _bfloat16() -> torch.autocast:
+    """As in training: only where the processor multiplies it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=preferred_dtype() is torch.bfloat16)

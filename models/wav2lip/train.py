@@ -322,7 +322,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources: list[tuple[Path, Avatar | None]] = []
     if arguments.video:
         ear, start = arguments.ear or ASSET, arguments.start or ASSET
-        mask, generator = avatars.pop(0).mask, load_generator(start)[0].eval()
+        generator = load_generator(start)[0].eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        mask = avatars.pop(0).mask
         corpus = video_corpus(arguments.video, mask, arguments.out, load_ear(ear), generator, arguments.video_s)
         sources.append((corpus, None))
     else:
