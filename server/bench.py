@@ -79,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sessions.add_argument("--max-batch", type=int, default=8, help="as engine.max_batch (%(default)s)")
     sessions.add_argument(
-        "--budget-ms", type=float, default=55.0, help="playout.render_budget_ms less 5 for handing over (%(default)g)"
+        "--budget-ms",
+        type=float,
+        default=75.0,
+        help="playout.render_budget_ms and the 20 that a picture may be late, less 5 for handing over (%(default)g)",
     )
     sessions.add_argument("--json", type=Path, help="write every figure to this file")
     sessions.set_defaults(run=run_sessions)

@@ -19,8 +19,8 @@ from server.scheduler import DeadlineQueue, Work
 
 HELD_FPS = 24.9
 """A session that is drawn this often is held at 25 frames a second: a frame in ten seconds may be missing."""
-BUDGET_MS = 55.0
-"""Time to draw a frame in: the default ``playout.render_budget_ms`` less the handing over."""
+BUDGET_MS = 75.0
+"""Time to draw a frame in: the default ``playout.render_budget_ms``, and a tick late, less the handing over."""
 _SETTLING_S = 2.0
 _SECONDS = 12.0
 
