@@ -42,7 +42,7 @@ _LEAST_PAUSES = 2 * FRAMES_PER_SECOND
 _SHUT_SHARE = 0.15
 """Of the frames, those in which the jaw is heard least open: they are looked at where a clip has no pauses."""
 _USUAL = 2.0
-"""Times the median distance from the median mouth at which a mouth in a pause is not at rest."""
+"""Times the median distance from the median mouth at which a mouth in a pause is not at rest; 1 without pauses."""
 
 
 def video_corpus(
@@ -160,11 +160,11 @@ def _talking_and_resting(
     At rest is a mouth in a pause that looks like most of those. Many open the mouth before they speak; that must not
     teach that silence is open, so the other pauses are left out.
     """
-    in_pause = loudness_db < np.quantile(loudness_db, _LOUD_QUANTILE) - _QUIET_DB
+    in_pause, usual = loudness_db < np.quantile(loudness_db, _LOUD_QUANTILE) - _QUIET_DB, _USUAL
     if in_pause.sum() < _LEAST_PAUSES:
-        in_pause = codes[:, 0] <= np.quantile(codes[:, 0], _SHUT_SHARE)
+        in_pause, usual = codes[:, 0] <= np.quantile(codes[:, 0], _SHUT_SHARE), 1.0
     pauses = np.flatnonzero(in_pause)
     mouths = np.stack([thumbnail(crops[index][MASK_PX // 2 :]) for index in pauses])
     away = ((mouths - np.median(mouths, axis=0)) ** 2).sum(axis=1)
-    resting = pauses[away <= _USUAL * np.median(away)]
+    resting = pauses[away <= usual * np.median(away)]
     return np.union1d(np.flatnonzero(~in_pause), resting), resting
