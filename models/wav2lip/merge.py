@@ -3,10 +3,13 @@
     python -m models.wav2lip.merge --ear ear.safetensors --state train/last.pt --out wav2lip.safetensors
 
 The ear is an audio encoder whose embedding is exactly [mouth code, zeros]; the decoder was trained with the
-true code in the embedding's place, so the two fit without further training.
+true code in the embedding's place, so the two fit without further training. Of several states of one face, of which
+one began with another's weights, the mean is taken, which keeps much of what either is better at (Wortsman et al., "Model
+soups", ICML 2022).
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -52,18 +55,42 @@ def merged(face: dict[str, Tensor], ear: dict[str, Tensor], info: GeneratorInfo)
     return generator
 
 
+def mean(faces: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several faces' tensors; of those that only count, the last.
+
+    Raises:
+        CheckpointError: they are not of one shape.
+    """
+    shapes = [{name: tensor.shape for name, tensor in face.items()} for face in faces]
+    if any(shape != shapes[0] for shape in shapes):
+        raise CheckpointError("The states are of different networks, so they have no mean; give those of one width.")
+    return {
+        name: torch.stack([face[name] for face in faces]).mean(dim=0) if last.is_floating_point() else last
+        for name, last in faces[-1].items()
+    }
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m models.wav2lip.merge", description=__doc__)
     parser.add_argument("--ear", type=Path, required=True)
-    parser.add_argument("--state", type=Path, required=True, help="last.pt of the decoder's training")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        required=True,
+        action="append",
+        help="last.pt of the face's training; may be given several times",
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--licence", default="Apache-2.0")
     arguments = parser.parse_args()
-    state = load_state(arguments.state)
+    states = [load_state(path) for path in arguments.state]
+    state = states[-1]
     shape, ear = read_ear(arguments.ear)
     info = info_of(float(state["width"]), int(state["size"]), shape, arguments.licence)
-    save_generator(arguments.out, merged(state["average"], ear, info).state_dict(), info, torch.bfloat16)
+    save_generator(
+        arguments.out, merged(mean([each["average"] for each in states]), ear, info).state_dict(), info, torch.bfloat16
+    )
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, step {state['step']}, {info}")
 
 

@@ -45,6 +45,7 @@ from models.wav2lip.video_corpus import video_corpus
 from models.wav2lip.weights import ASSET, load_generator, save_generator
 
 STATE = "last.pt"
+_TALKING, _HUSHED = 0.35, 0.25
 _RATE, _OWN_RATE = 2e-3, 5e-4
 """Of learning: from nothing, and from weights that have seen faces before."""
 PATCH = (48, 96)
@@ -64,7 +65,7 @@ class Recipe:
     """Of the running average of the weights, which is what is kept in the end."""
     held_out: int = 64
     """Last samples of the corpora, kept from training, for the sheets."""
-    inputs: Inputs = field(default_factory=lambda: Inputs(talking=0.35, hushed=0.25))
+    inputs: Inputs = field(default_factory=lambda: Inputs(_TALKING, _HUSHED))
     seed: int = 1
     bfloat16: bool = field(default_factory=lambda: preferred_dtype() is torch.bfloat16)
     """Only where the processor multiplies it: elsewhere it is slower than float32."""
@@ -297,6 +298,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--expert", type=Path, help="expert.pt of train_syncnet, for the sync term")
     parser.add_argument("--sync", type=float, default=0.0, help="weight of the sync term, e.g. 0.03")
     parser.add_argument("--critic", type=float, default=0.0, help="weight of the critic's term, e.g. 0.005")
+    parser.add_argument(
+        "--kept", type=float, default=objective.Weights.kept, help="weight of what is left of the input"
+    )
+    parser.add_argument("--talking", type=float, default=_TALKING, help="share drawn on faces that talk already")
+    parser.add_argument("--hushed", type=float, default=_HUSHED, help="share of talking faces that are brought to rest")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, help=f"of learning; {_RATE:g}, or {_OWN_RATE:g} with --video")
     parser.add_argument("--width", type=float, default=0.25)
@@ -316,7 +322,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch=arguments.batch,
         rate=arguments.rate or (_OWN_RATE if arguments.video else _RATE),
         width=arguments.width,
-        weights=objective.Weights(sync=arguments.sync, critic=arguments.critic),
+        inputs=Inputs(arguments.talking, arguments.hushed),
+        weights=objective.Weights(kept=arguments.kept, sync=arguments.sync, critic=arguments.critic),
     )
     avatars = [load_avatar(folder) for folder in arguments.avatar]
     sources: list[tuple[Path, Avatar | None]] = []

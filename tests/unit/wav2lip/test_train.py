@@ -14,12 +14,13 @@ from models.engine import RenderRequest
 from models.errors import CheckpointError, MediaError
 from models.motion.ear import PREFIX, EarShape
 from models.studio.arkit import ARKIT_NAMES
-from models.wav2lip import objective, train, train_syncnet
+from models.wav2lip import merge, objective, train, train_syncnet
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import Corpus, Inputs
 from models.wav2lip.engine import load_engine
 from models.wav2lip.syncnet import SyncNet
 from models.wav2lip.train import Recipe, Trainer
+from models.wav2lip.weights import load_generator
 from tests.unit.wav2lip.avatars import soft_avatar
 from tests.unit.wav2lip.corpora import small_corpus, write_corpus
 
@@ -167,6 +168,25 @@ def test_ear_and_face_merge_into_an_engine(folder: Path, tmp_path: Path) -> None
     write_ear(tmp_path / "ear.safetensors", EarShape(0.125, channels=128))
     with pytest.raises(CheckpointError, match="width"):
         train.export(Trainer(small_corpus(folder), recipe(2)), tmp_path / "ear.safetensors", tmp_path / "x")
+
+
+def test_the_mean_of_two_states_is_merged(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    ear = tmp_path / "ear.safetensors"
+    write_ear(ear, EarShape(0.125, channels=64, lead_columns=6))
+    for name, start in (("one", None), ("two", tmp_path / "one" / "wav2lip.safetensors")):
+        train.run(small_corpus(folder), recipe(2), tmp_path / name, ear=ear, start=start)
+    states = [part for name in ("one", "two") for part in ("--state", str(tmp_path / name / "last.pt"))]
+    monkeypatch.setattr("sys.argv", ["merge", "--ear", str(ear), *states, "--out", str(tmp_path / "mean.safetensors")])
+    merge.main()
+    paths = [tmp_path / "one" / "wav2lip.safetensors", tmp_path / "two" / "wav2lip.safetensors"]
+    generators = [load_generator(path)[0] for path in (*paths, tmp_path / "mean.safetensors")]
+    one, two, mean = (each.state_dict()["face_decoder_blocks.0.0.conv_block.0.weight"].float() for each in generators)
+    assert (one != two).any()
+    torch.testing.assert_close(mean, (one + two) / 2, rtol=0.01, atol=1e-3)
+    other = {name: tensor.flatten()[:1] for name, tensor in load_state(tmp_path / "one" / "last.pt")["average"].items()}
+    with pytest.raises(CheckpointError, match="no mean"):
+        merge.mean([load_state(tmp_path / "two" / "last.pt")["average"], other])
 
 
 def test_what_is_no_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
