@@ -49,6 +49,6 @@ class Place:
 
 
 def _extent(mask: NDArray[np.float32], others: tuple[int, int]) -> slice:
-    """From the first line that shows to the last, along the axis that is none of ``others``; empty where none does."""
+    """From the first line that shows to the last, along the axis that is none of ``others``; one where none does."""
     lines = np.flatnonzero(mask.max(axis=others))
-    return slice(int(lines[0]), int(lines[-1]) + 1) if len(lines) else slice(0, 0)
+    return slice(int(lines[0]), int(lines[-1]) + 1) if len(lines) else slice(0, 1)
