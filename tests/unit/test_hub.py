@@ -58,9 +58,11 @@ def test_a_killed_download_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) ->
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    # The kill may have fallen into the middle of a write.
+    (kept,) = (part.stat().st_size for part in (tmp_path / "store").glob("*/big.pth"))
     hub.hangs = False
     path, sha256 = fetch(hub, tmp_path, "deep/big.pth")
-    assert hub.ranges == ["", f"bytes={CHUNK}-"]
+    assert hub.ranges == ["", f"bytes={kept}-"]
     assert path.read_bytes() == BIG
     assert len(sha256) == 64
 
