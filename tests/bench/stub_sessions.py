@@ -10,19 +10,12 @@ simulates the same without sound, video and network between.
 """
 
 import argparse
-import contextlib
-import json
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +24,8 @@ from models.engine import RenderRequest
 from models.probe.engine import ProbeEngine
 from server import cli
 from server.sessions_bench import StubNetwork
+from tests.bench.served import HOST, Load, load, served
 from tests.unit.jobs.speech import write_speech
-
-ROOT = Path(__file__).parents[2]
-_HOST = "127.0.0.1"
-_PATIENCE_S = 60.0
 
 
 def serve(port: int, network: StubNetwork) -> int:
@@ -48,49 +38,9 @@ def serve(port: int, network: StubNetwork) -> int:
         return drawn(engine, requests)
 
     ProbeEngine.render = render  # type: ignore[method-assign]
-    settings = f'ice.host_addresses=["{_HOST}"]', "sessions.max_sessions=64"
+    settings = f'ice.host_addresses=["{HOST}"]', "sessions.max_sessions=64"
     options = [part for setting in settings for part in ("--set", setting)]
-    return cli.main(["serve", "--engine", "probe", "--host", _HOST, "--port", str(port), *options])
-
-
-@contextlib.contextmanager
-def server(network: StubNetwork) -> Iterator[str]:
-    """The address of one that is ready."""
-    with socket.create_server((_HOST, 0)) as free:
-        port = int(free.getsockname()[1])
-    served = ["--serve", str(port), "--fps", str(network.fps), "--shared", str(network.shared)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.stub_sessions", *served],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    url = f"http://{_HOST}:{port}"
-    try:
-        end_s = time.monotonic() + _PATIENCE_S
-        while not _is_ready(url):
-            if time.monotonic() > end_s or process.poll() is not None:
-                raise RuntimeError("The server did not become ready; run it with --serve to see why.")
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def load(url: str, sessions: int, seconds: float, audio: Path, pause_s: float, report: Path) -> dict[str, Any]:
-    """What ``visavis loadtest`` reports."""
-    command = [sys.executable, "-m", "server.cli", "loadtest", "--url", url, "--engine", "probe", "--audio", str(audio)]
-    command += ["--sessions", str(sessions), "--seconds", str(seconds), "--pause-s", str(pause_s)]
-    subprocess.run([*command, "--json", str(report)], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    return figures
+    return cli.main(["serve", "--engine", "probe", "--host", HOST, "--port", str(port), *options])
 
 
 def main() -> int:
@@ -108,10 +58,12 @@ def main() -> int:
     if options.serve:
         return serve(options.serve, network)
     print("sessions  fps mean   p5  delay p95  server CPU   (of the worst session; ms; cores)")
-    with tempfile.TemporaryDirectory(prefix="visavis-stub-") as name, server(network) as url:
+    stub = ["-m", "tests.bench.stub_sessions", "--fps", str(network.fps), "--shared", str(network.shared), "--serve"]
+    with tempfile.TemporaryDirectory(prefix="visavis-stub-") as name, served(stub) as url:
         audio = options.audio or write_speech(Path(name) / "speech.wav", 20)
         for sessions in options.sessions:
-            report = load(url, sessions, options.seconds, audio, options.pause_s, Path(name) / "report.json")
+            asked = Load("probe", sessions, options.seconds, audio, options.pause_s)
+            report = load(url, asked, Path(name) / "report.json")
             worst = report["summary"]
             print(
                 f"{sessions:8}  {worst['fps_mean']:8.1f}  {worst['fps_p5']:3.0f}  {worst['delay_ms_p95'] or 0:9.0f}  "

@@ -8,19 +8,16 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
-from safetensors.torch import save_file
 
 from models.avatar import load_avatar
-from models.liveportrait.files import FILES
-from models.liveportrait.stand_in import stand_in
 from models.liveportrait.template import save_template
-from models.liveportrait.weights import Architecture
 from server.app import create_app
 from server.config import load_settings
 from server.paths import AVATARS
 from tests.browser.conftest import FLAGS, chromium_path
 from tests.browser.serving import opened, serving
 from tests.browser.test_page import PICTURE_CHANGE, SOUND_POWER, connect, notice, until
+from tests.fakes.portrait_weights import write_stand_in
 from tests.unit.liveportrait.test_gestures import wave
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -28,19 +25,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 CAMERA_STATE = "document.getElementById('camera-state').textContent"
 FACE = "window.visavis.webcam?.face"
 MOVES = f"({PICTURE_CHANGE})().then((change) => change > 5)"
-RETARGETING = {"stitching": "retarget_shoulder", "lips": "retarget_mouth", "eyes": "retarget_eye"}
-
-
-def write_stand_in(folder: Path) -> Path:
-    """Networks that keep pace with a session on one core, as files like the published ones."""
-    folder.mkdir()
-    for stem, module in zip(FILES, stand_in(Architecture(1 / 16, 2)).modules(), strict=True):
-        state = module.state_dict()
-        if stem == FILES[-1]:
-            parts = ((key.partition("."), tensor) for key, tensor in state.items())
-            state = {f"{RETARGETING[part]}_module.{rest}": tensor for (part, _, rest), tensor in parts}
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, folder / f"{stem}.safetensors")
-    return folder
 
 
 def write_film(path: Path) -> Path:

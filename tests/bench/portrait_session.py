@@ -1,0 +1,55 @@
+"""A portrait that speaks live on this machine's CPU, its networks narrowed until they keep pace.
+
+    python -m tests.bench.portrait_session
+
+A real server and ``visavis loadtest`` beside it. The networks are a sixteenth as wide as the published ones and two
+cells deep, see faces of 128 px, and have random weights: what is measured is how fast all of it runs, with every
+network in use, and not how it looks.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench.served import HOST, Load, load, served
+from tests.fakes.portrait_weights import write_stand_in
+from tests.unit.jobs.speech import write_speech
+
+
+def main() -> int:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description="A live session of LivePortrait, narrowed, on the CPU.")
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--budget-ms", type=int, nargs="+", default=[60, 100], help="playout.render_budget_ms")
+    parser.add_argument("--audio", type=Path, help="speech, said again and again (default: a synthetic voice)")
+    options = parser.parse_args()
+    print("budget  fps mean   p5  delay p95  server CPU   (ms; cores)")
+    with tempfile.TemporaryDirectory(prefix="visavis-portrait-") as name:
+        home = Path(name)
+        weights = write_stand_in(home / "weights")
+        asked = Load("liveportrait", 1, options.seconds, options.audio or write_speech(home / "speech.wav", 20))
+        for budget_ms in options.budget_ms:
+            settings = (
+                f'ice.host_addresses=["{HOST}"]',
+                f"engine.weights={weights}",
+                "engine.liveportrait.face_px=128",
+                f"playout.render_budget_ms={budget_ms}",
+            )
+            arguments = ["-m", "server.cli", "serve", "--engine", "liveportrait", "--host", HOST]
+            arguments += [part for setting in settings for part in ("--set", setting)]
+            with served([*arguments, "--port"]) as url:
+                report = load(url, asked, home / "report.json")
+            worst = report["summary"]
+            print(
+                f"{budget_ms:6}  {worst['fps_mean']:8.1f}  {worst['fps_p5']:3.0f}  {worst['delay_ms_p95'] or 0:9.0f}  "
+                f"{report['server_cpu_cores']:10}",
+                flush=True,
+            )
+    print("load average:", *(f"{value:.2f}" for value in os.getloadavg()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
