@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.served import HOST, Load, load, served
+from tests.bench.served import HEADINGS, HOST, Load, load, row, served
 from tests.fakes.portrait_weights import write_stand_in
 from tests.unit.jobs.speech import write_speech
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--budget-ms", type=int, nargs="+", default=[60, 100], help="playout.render_budget_ms")
     parser.add_argument("--audio", type=Path, help="speech, said again and again (default: a synthetic voice)")
     options = parser.parse_args()
-    print("budget  fps mean   p5  delay p95  server CPU   (ms; cores)")
+    print(f"budget  {HEADINGS}")
     with tempfile.TemporaryDirectory(prefix="visavis-portrait-") as name:
         home = Path(name)
         weights = write_stand_in(home / "weights")
@@ -41,12 +41,7 @@ def main() -> int:
             arguments += [part for setting in settings for part in ("--set", setting)]
             with served([*arguments, "--port"]) as url:
                 report = load(url, asked, home / "report.json")
-            worst = report["summary"]
-            print(
-                f"{budget_ms:6}  {worst['fps_mean']:8.1f}  {worst['fps_p5']:3.0f}  {worst['delay_ms_p95'] or 0:9.0f}  "
-                f"{report['server_cpu_cores']:10}",
-                flush=True,
-            )
+            print(f"{budget_ms:6}  {row(report)}", flush=True)
     print("load average:", *(f"{value:.2f}" for value in os.getloadavg()))
     return 0
 

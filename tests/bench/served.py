@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
+HEADINGS = "fps mean   p5  delay p95  server CPU   (of the worst session; ms; cores)"
 _PATIENCE_S = 120.0
 
 
@@ -66,3 +67,12 @@ def load(url: str, asked: Load, report: Path) -> dict[str, Any]:
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return figures
+
+
+def row(report: dict[str, Any]) -> str:
+    """A report under ``HEADINGS``."""
+    worst = report["summary"]
+    return (
+        f"{worst['fps_mean']:8.1f}  {worst['fps_p5']:3.0f}  {worst['delay_ms_p95'] or 0:9.0f}  "
+        f"{report['server_cpu_cores']:10}"
+    )

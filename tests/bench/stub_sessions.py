@@ -24,7 +24,7 @@ from models.engine import RenderRequest
 from models.probe.engine import ProbeEngine
 from server import cli
 from server.sessions_bench import StubNetwork
-from tests.bench.served import HOST, Load, load, served
+from tests.bench.served import HEADINGS, HOST, Load, load, row, served
 from tests.unit.jobs.speech import write_speech
 
 
@@ -57,19 +57,14 @@ def main() -> int:
     network = StubNetwork(options.fps, options.shared)
     if options.serve:
         return serve(options.serve, network)
-    print("sessions  fps mean   p5  delay p95  server CPU   (of the worst session; ms; cores)")
+    print(f"sessions  {HEADINGS}")
     stub = ["-m", "tests.bench.stub_sessions", "--fps", str(network.fps), "--shared", str(network.shared), "--serve"]
     with tempfile.TemporaryDirectory(prefix="visavis-stub-") as name, served(stub) as url:
         audio = options.audio or write_speech(Path(name) / "speech.wav", 20)
         for sessions in options.sessions:
             asked = Load("probe", sessions, options.seconds, audio, options.pause_s)
             report = load(url, asked, Path(name) / "report.json")
-            worst = report["summary"]
-            print(
-                f"{sessions:8}  {worst['fps_mean']:8.1f}  {worst['fps_p5']:3.0f}  {worst['delay_ms_p95'] or 0:9.0f}  "
-                f"{report['server_cpu_cores']:10}",
-                flush=True,
-            )
+            print(f"{sessions:8}  {row(report)}", flush=True)
     print("load average:", *(f"{value:.2f}" for value in os.getloadavg()))
     return 0
 
