@@ -4,8 +4,8 @@
 
 The ear is an audio encoder whose embedding is exactly [mouth code, zeros]; the decoder was trained with the
 true code in the embedding's place, so the two fit without further training. Of several states of one face, of which
-one began with another's weights, the mean is taken, which keeps much of what either is better at (Wortsman et al., "Model
-soups", ICML 2022).
+one began with another's weights, the mean is taken, which keeps much of what either is better at (Wortsman et al.,
+"Model soups", ICML 2022).
 """
 
 import argparse

@@ -76,6 +76,8 @@ def video_corpus(
     mel = mel_spectrogram(sound)
     codes = ear.codes(mel, len(track.sides))[kept]
     talking, resting = _talking_and_resting(crops, codes, _loudness_db(sound, len(track.sides))[kept])
+    if len(talking) == len(resting):
+        raise MediaError(f"Nobody is heard to speak in {video.name}; give a clip of a face that talks, with its sound.")
     pairs = pairs_of(crops, talking, resting, mask)
     aside = out / ".video.part"
     shutil.rmtree(aside, ignore_errors=True)

@@ -28,26 +28,32 @@ def loudness() -> np.ndarray:
     return np.clip(rms / np.quantile(rms, 0.9), 0, 1)
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A face whose mouth opens with the sound, in MP4 with AAC."""
-    path = tmp_path_factory.mktemp("talk") / "talk.mp4"
+def write_talk(path: Path, opening: np.ndarray, with_sound: bool = True) -> None:
+    """A face whose mouth opens so far, 0 to 1, in MP4 with AAC: the sample sentence, or silence."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"crf": "12", "preset": "ultrafast"})
         video.width = video.height = 512
         audio = container.add_stream("aac", rate=48_000, layout="mono")
         sound = read_sound(STATIC / "sample.wav")
-        for index, loud in enumerate(loudness()):
+        for index, wide in enumerate(opening):
             head = portrait(index).copy()
-            cv2.ellipse(head, (260, 326), (30, round(1 + 22 * loud)), 0, 0, 360, (50, 15, 15), -1)
+            cv2.ellipse(head, (260, 326), (30, round(1 + 22 * wide)), 0, 0, 360, (50, 15, 15), -1)
             frame = av.VideoFrame.from_ndarray(head, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(video.encode(frame))
-            samples = av.AudioFrame.from_ndarray(next(sound)[np.newaxis], format="fltp", layout="mono")
+            heard = with_sound * next(sound)
+            samples = av.AudioFrame.from_ndarray(heard[np.newaxis], format="fltp", layout="mono")
             samples.sample_rate, samples.pts, samples.time_base = 48_000, index * 1920, Fraction(1, 48_000)
             container.mux(audio.encode(samples))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face whose mouth opens with the sound."""
+    path = tmp_path_factory.mktemp("talk") / "talk.mp4"
+    write_talk(path, loudness())
     return path
 
 
@@ -111,6 +117,10 @@ def test_a_clip_without_sound_or_too_short_is_refused(clip: Path, tmp_path: Path
     mute = write_clip(tmp_path / "mute.mp4", [portrait()] * 5)
     with pytest.raises(MediaError, match=r"mute\.mp4 needs picture and sound"):
         video_corpus(mute, ada().mask, tmp_path / "out", ear, generator, 60)
+    silent = tmp_path / "silent.mp4"
+    write_talk(silent, np.zeros(FRAMES), with_sound=False)
+    with pytest.raises(MediaError, match=r"Nobody is heard to speak in silent\.mp4"):
+        video_corpus(silent, ada().mask, tmp_path / "out", ear, generator, 60)
     with pytest.raises(MediaError, match=r"talk\.mp4 shows the face in 25 frames only"):
         video_corpus(clip, ada().mask, tmp_path / "out", ear, generator, 1)
     assert not (tmp_path / "out").exists()
