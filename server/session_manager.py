@@ -63,15 +63,21 @@ class SessionManager:
         return list(self._sessions.values())
 
     async def close(self, session_id: str, reason: str) -> None:
-        """End one session and wait for it."""
-        session = self.get(session_id)
-        await session.aclose(reason)
-        self._forget(session)
+        """End one session and wait for it.
+
+        Raises:
+            NotFoundError: it has ended or never was.
+        """
+        await self._end(self.get(session_id), reason)
 
     async def aclose(self) -> None:
-        """Let nobody in any more and end everyone."""
+        """Let nobody in any more and end everyone, also those who leave by themselves meanwhile."""
         self._draining = True
-        await asyncio.gather(*(self.close(session.id, "shutdown") for session in self.all()))
+        await asyncio.gather(*(self._end(session, "shutdown") for session in self.all()))
+
+    async def _end(self, session: Session, reason: str) -> None:
+        await session.aclose(reason)
+        self._forget(session)
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
