@@ -1,25 +1,34 @@
 """hibari-tts with a time for every phone.
 
-The model knows how long each phoneme lasts; its graph is given one more output, so that the durations come out
-with the sound. Its alphabet (misaki's) packs English diphthongs into capitals; they come out as IPA.
+The model plans how long each phoneme lasts, in steps of 25 ms; its graph is given one more output, so that the plan
+comes out with the sound. The sound keeps to it within some 50 ms only, so the phones are aligned to what is heard.
+Its alphabet (misaki's) packs English diphthongs into capitals; they come out as IPA.
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import MediaError
+from models.studio.aligner import ASPIRATION, Aligner, Said
+from models.studio.texts import sentences
 from models.studio.visemes import Phone
 
-LATENESS_S = 0.055
-"""How much later than the sound the model's own durations are; ``check_labels`` measures what remains."""
+_PLAN_LATENESS_S = 0.045
+"""How much later than the sound the plan is, on the whole; ``check_labels`` measures what remains after alignment."""
+_LEARNT_FROM = 40
+"""Sentences from which a voice's phones are learnt, once a process: some seconds."""
+_LEARNT_SPEEDS = (0.8, 1.4)
 _IPA = {
     "A": "eɪ", "I": "aɪ", "W": "aʊ", "Y": "ɔɪ", "O": "oʊ", "Q": "əʊ", "T": "ɾ", "ʧ": "tʃ", "ʤ": "dʒ", "ᵊ": "ə",
+    ASPIRATION: "h",
 }  # fmt: skip
 _DURATIONS = "/Clip_output_0"
 _STRESS, _LENGTH = "ˈˌ", "ː"
+_ASPIRATED = ("p", "t", "k")
 _PAUSE_S = 0.12
 _PUNCTUATION = frozenset(' ;:,.!?—…"()“”')
 
@@ -58,35 +67,52 @@ def render(text: str, voice: str, seed: int, speed: float = 1.0) -> tuple[NDArra
     Raises:
         MediaError: hibari or the voice is missing; the message says what to install.
     """
-    speaker, dsp, rate_hz = _model(voice)
-    rng = np.random.default_rng(seed)
     sound: list[NDArray[np.float32]] = []
     phones: list[Phone] = []
     start_s = 0.0
+    for said in _recite(text, voice, seed, speed):
+        phones += [
+            Phone(_IPA.get(phone.symbol, phone.symbol), start_s + phone.start_s, start_s + phone.end_s)
+            for phone in _run_on(_aligner(voice).align(said))
+        ]
+        sound.append(said.samples)
+        start_s += len(said.samples) / said.rate_hz
+    if not sound:
+        raise MediaError(f"hibari found nothing to say in {text!r}; give it English words.")
+    return np.concatenate(sound), said.rate_hz, phones
+
+
+@functools.cache
+def _aligner(voice: str) -> Aligner:
+    rng = np.random.default_rng(0)
+    texts = rng.choice(sentences("en"), _LEARNT_FROM, replace=False).tolist()
+    return Aligner.learnt(
+        [said for seed, text in enumerate(texts) for said in _recite(text, voice, seed, rng.uniform(*_LEARNT_SPEEDS))]
+    )
+
+
+def _recite(text: str, voice: str, seed: int, speed: float) -> Iterator[Said]:
+    """Sentence by sentence, with the times that the model planned."""
+    speaker, dsp, rate_hz = _model(voice)
+    rng = np.random.default_rng(seed)
     for phonemes in speaker.phonemize(text):
         inputs = {
             "ids": np.array([speaker.ids(phonemes)], dtype=np.int64),
             "speed": np.array([speed], dtype=np.float32),
         }
         *parameters, durations = speaker.sess.run(None, inputs)
-        samples = dsp.synth(*(parameter[0] for parameter in parameters), rng)
+        samples = np.asarray(dsp.synth(*(parameter[0] for parameter in parameters), rng), np.float32)
         frames = np.asarray(durations, dtype=np.float64).ravel()
-        edges_s = start_s + np.concatenate(([0.0], np.cumsum(frames))) * (len(samples) / rate_hz / frames.sum())
+        edges_s = np.concatenate(([0.0], np.cumsum(frames))) * (len(samples) / rate_hz / frames.sum())
         symbols = [" ", *(letter for letter in phonemes if letter in speaker.vocab), " "]
-        phones += _settle(symbols, edges_s)
-        phones[-1] = Phone("", phones[-1].start_s, float(edges_s[-1]))
-        sound.append(samples)
-        start_s += len(samples) / rate_hz
-    if not sound:
-        raise MediaError(f"hibari found nothing to say in {text!r}; give it English words.")
-    return np.concatenate(sound).astype(np.float32), rate_hz, phones
+        yield Said(samples, rate_hz, _planned(symbols, edges_s))
 
 
-def _settle(symbols: list[str], edges_s: NDArray[np.float64]) -> list[Phone]:
+def _planned(symbols: list[str], edges_s: NDArray[np.float64]) -> list[Phone]:
     """A stress mark's time belongs to the phone after it, a length mark's to the phone before."""
     phones: list[Phone] = []
     waiting: float | None = None
-    shifted = np.maximum(edges_s - LATENESS_S, edges_s[0])
+    shifted = np.maximum(edges_s - _PLAN_LATENESS_S, edges_s[0])
     for symbol, start, end in zip(symbols, shifted[:-1].tolist(), shifted[1:].tolist(), strict=True):
         if symbol in _STRESS:
             waiting = start if waiting is None else waiting
@@ -95,8 +121,16 @@ def _settle(symbols: list[str], edges_s: NDArray[np.float64]) -> list[Phone]:
             phones[-1] = Phone(phones[-1].symbol + _LENGTH, phones[-1].start_s, end)
             continue
         start, waiting = (start if waiting is None else waiting), None
-        phones.append(Phone("" if symbol in _PUNCTUATION else _IPA.get(symbol, symbol), start, end))
-    return _run_on(phones)
+        phones.append(Phone("" if symbol in _PUNCTUATION else symbol, start, end))
+    return [part for phone in phones for part in _with_aspiration(phone)]
+
+
+def _with_aspiration(phone: Phone) -> list[Phone]:
+    """A voiceless stop is when its articulators touch: the breath after it belongs to an open mouth."""
+    if phone.symbol not in _ASPIRATED:
+        return [phone]
+    opens_s = (phone.start_s + phone.end_s) / 2
+    return [Phone(phone.symbol, phone.start_s, opens_s), Phone(ASPIRATION, opens_s, phone.end_s)]
 
 
 def _run_on(phones: list[Phone]) -> list[Phone]:

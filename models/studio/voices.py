@@ -19,7 +19,8 @@ VARIANTS = (
 HELD_OUT = ("m7", "Annie")
 """Variants no training ever hears."""
 FLITE = ("flite:awb", "flite:kal16", "flite:rms")
-FLITE_SHARE = 0.4
+FLITE_SHARE = 0.35
+HIBARI_SHARE = 0.15
 FLITE_HELD_OUT = "flite:slt"
 
 
@@ -31,8 +32,11 @@ def language_of(voice: str) -> str:
 
 def random_voice(rng: np.random.Generator, held_out: bool = False) -> str:
     """A voice to train on; an espeak-ng one of ``HELD_OUT`` if asked."""
-    if not held_out and rng.random() < FLITE_SHARE:
+    maker = 1.0 if held_out else rng.random()
+    if maker < FLITE_SHARE:
         return str(rng.choice(FLITE))
+    if maker < FLITE_SHARE + HIBARI_SHARE:
+        return HIBARI
     weights = np.array(_WEIGHTS) / sum(_WEIGHTS)
     name = str(rng.choice(list(LANGUAGES), p=weights))
     return f"espeak:{name}+{rng.choice(HELD_OUT if held_out else VARIANTS)}"
