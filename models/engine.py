@@ -82,8 +82,8 @@ class Engine(Protocol):
         """Fresh per-session state, kept apart from weights and shared by no two sessions."""
         ...
 
-    def render(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
-        """Draw a batch, in order: one RGB crop (height, width, 3) a request.
+    def render(self, requests: Sequence[RenderRequest]) -> list[Any]:
+        """Draw a batch, in order: one RGB crop (height, width, 3) of bytes a request.
 
         The compositor scales each crop to the avatar's box of that frame and blends it in with the
         avatar's mask. A request may be of any session; the batch is what the scheduler could collect.
@@ -95,16 +95,23 @@ class Engine(Protocol):
 class FrameEngine(Engine, Protocol):
     """An engine that draws whole frames, head and shoulders, in silence too.
 
-    ``render`` gives pictures of the avatar's size (height, width, 3), shown as they are; idle loop and mask are not
-    used, so that the head does not jump where speech begins and ends.
+    ``render`` gives what ``picture`` takes; idle loop and mask are not used, so that the head does not jump where
+    speech begins and ends.
     """
 
     draws_frames: bool
 
+    def picture(self, prepared: Any, drawn: Any) -> NDArray[np.uint8]:
+        """The whole picture, RGB of the avatar's size (height, width, 3), with what ``render`` drew of it.
 
-def draws_frames(engine: Engine) -> bool:
-    """Whether an engine draws whole frames rather than crops."""
-    return isinstance(engine, FrameEngine) and engine.draws_frames
+        On any thread, while others are rendered: it must not touch a session's state.
+        """
+        ...
+
+
+def frame_engine(engine: Engine) -> FrameEngine | None:
+    """The engine where it draws whole frames rather than crops."""
+    return engine if isinstance(engine, FrameEngine) and engine.draws_frames else None
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from models.audio.mel import MelStream
 from models.audio.resample import SpeechResampler
 from models.audio.ring import RingBuffer
 from models.avatar import Avatar
-from models.engine import Engine, RenderRequest, draws_frames
+from models.engine import Engine, RenderRequest, frame_engine
 from models.face.compositor import Compositor, whole_frame
 from models.timebase import SAMPLES_PER_FRAME, SPEECH_RATE_HZ, WIRE_RATE_HZ
 
@@ -55,7 +55,7 @@ class Talker:
         self._next_frame = 0
         self._was_voiced = False
         self._last_crop: NDArray[np.uint8] | None = None
-        self._draws_frames = draws_frames(engine)
+        self._frame_engine = frame_engine(engine)
         self._last_frame: NDArray[np.uint8] = avatar.frames_i420[0]
         """What shows until the next one, of an engine that draws whole frames; it begins with the first idle one."""
 
@@ -89,17 +89,19 @@ class Talker:
             yield self._job(self._next_frame)
             self._next_frame += 1
 
-    def picture(self, job: FrameJob, crop: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        """Compose a frame. A missing crop where one was asked for keeps the last face.
+    def picture(self, job: FrameJob, crop: Any | None) -> NDArray[np.uint8]:
+        """Compose a frame with what the engine drew. Nothing where something was asked for keeps the last face.
+
+        One frame after the other, on any thread.
 
         Returns:
             (height * 3 / 2, width) I420; do not write to it.
         """
         if job.request is None:
             return self.idle_picture(job.index)
-        if self._draws_frames:
+        if self._frame_engine is not None:
             if crop is not None:
-                self._last_frame = whole_frame(crop)
+                self._last_frame = whole_frame(self._frame_engine.picture(self._prepared, crop))
             return self._last_frame
         if crop is not None:
             self._last_crop = crop
@@ -107,7 +109,7 @@ class Talker:
 
     def idle_picture(self, index: int) -> NDArray[np.uint8]:
         """The avatar at rest in frame ``index``, which may be negative (before the first sound)."""
-        if self._draws_frames:
+        if self._frame_engine is not None:
             return self._last_frame
         return self._compositor.compose(index, None)
 
@@ -130,7 +132,7 @@ class Talker:
         own = self._ring.read(frame * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
         following = self._ring.read((frame + 1) * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
         voiced = not (is_silent(own) and is_silent(following))
-        opacity = 1.0 if voiced or self._draws_frames else CLOSING_OPACITY if self._was_voiced else 0.0
+        opacity = 1.0 if voiced or self._frame_engine is not None else CLOSING_OPACITY if self._was_voiced else 0.0
         self._was_voiced = voiced
         if opacity == 0.0:
             return FrameJob(frame, 0.0, None)

@@ -1,4 +1,7 @@
-"""The one thread that owns the device: draws batches and hands pictures back to the event loop."""
+"""The one thread that owns the device draws batches; one beside it makes them pictures for the event loop.
+
+What a network drew is composed, and turned into the video's format, while the next batch is drawn.
+"""
 
 import asyncio
 import logging
@@ -7,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -23,17 +27,22 @@ _DELIVERY_S = 0.005
 """A picture is ready this long before it leaves: the event loop has to take it over."""
 _STAND_BACK_S = 0.005
 """Frames that stand back for one of another session to come are looked at this often, should it not come."""
+_RECENT = 0.1
+"""Weight of the last batch in what composing lately took."""
 _SLOW_S = 0.4 / FRAMES_PER_SECOND
 """An engine that takes longer for a frame than this share of its time is slow."""
-_GAIN = 0.9
-"""Every core is taken where a frame then takes less than this share of the time on one."""
+_PACE_S = 0.95 / FRAMES_PER_SECOND
+_GAIN, _LARGE_GAIN = 0.9, 0.5
+"""Every core is taken where a frame then takes less than this share of the time on one; where one keeps pace with a
+session by itself, only for a large gain: sound and video miss the cores more."""
+_TRIES = 8
 
 
 class Executor:
     """Runs engines off the event loop. ``start`` before use, ``aclose`` after."""
 
     def __init__(self, metrics: Metrics, threads: int | None, max_batch: int) -> None:
-        """``threads``: of the network; None takes one, or all cores where one is slow and all are faster."""
+        """``threads``: of the network; None takes one, or all cores where one cannot keep pace."""
         self._metrics = metrics
         self._threads = threads
         self._max_batch = max_batch
@@ -43,6 +52,11 @@ class Executor:
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="visavis-device", daemon=True)
+        self._composing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="visavis-compose")
+        self._composed: Future[None] | None = None
+        """The batch before. Composing is quicker than drawing; where it is not, drawing waits: nothing piles up."""
+        self._compose_s = 0.0
+        """What composing lately took of a batch."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_logged_s = 0.0
 
@@ -52,12 +66,13 @@ class Executor:
         self._thread.start()
 
     async def aclose(self) -> None:
-        """Finish the batch in hand, drop the rest, join the thread."""
+        """Finish the batches in hand, drop the rest, join the threads."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._composing.shutdown)
 
     def submit(self, work: Work) -> None:
         """Queue a frame; it is delivered before its deadline or not at all.
@@ -101,7 +116,7 @@ class Executor:
                 break
 
     def _choose_threads(self, engine: Engine, requests: Sequence[RenderRequest]) -> None:
-        """One thread leaves the other cores to sound and video, so it is kept where it does, or where more are no help.
+        """One thread leaves the other cores to sound and video, so it is kept where it will do or more help little.
 
         Where other programs take turns on the cores, threads that wait for each other at every layer are far slower.
         """
@@ -110,10 +125,11 @@ class Executor:
         torch.set_num_threads(1)
         if not requests:
             return
-        alone_s = min(_seconds(engine, requests) for _ in range(4))
+        alone_s = min(_seconds(engine, requests) for _ in range(_TRIES))
         if alone_s > _SLOW_S:
             torch.set_num_threads(os.cpu_count() or 1)
-            if min(_seconds(engine, requests) for _ in range(4)) > _GAIN * alone_s:
+            enough = _LARGE_GAIN if alone_s < _PACE_S else _GAIN
+            if min(_seconds(engine, requests) for _ in range(_TRIES)) > enough * alone_s:
                 torch.set_num_threads(1)
 
     def _try_out(self, engine: Engine, requests: Sequence[RenderRequest]) -> float:
@@ -140,7 +156,7 @@ class Executor:
                         self._post(_cancel, future)
                     return
                 calls, self._calls = self._calls, []
-                batch, given_up = self._queue.take(time.monotonic() + _DELIVERY_S, self._max_batch)
+                batch, given_up = self._queue.take(time.monotonic() + self._compose_s + _DELIVERY_S, self._max_batch)
                 if not (batch or calls):
                     self._wake.wait(_STAND_BACK_S if len(self._queue) else None)
             self._metrics.frames_given_up.inc(len(given_up))
@@ -160,25 +176,39 @@ class Executor:
     def _draw(self, batch: list[Work]) -> None:
         started_s = time.monotonic()
         crops = self._render(batch)
-        pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
+        if self._composed is not None:
+            self._composed.result()
         took_s = time.monotonic() - started_s
         with self._wake:
             self._queue.measured(batch[0].engine, len(batch), took_s)
         self._metrics.render_seconds.observe(took_s)
         self._metrics.batch_frames.observe(len(batch))
-        self._post(_deliver, batch, pictures)
+        self._composed = self._composing.submit(self._compose, batch, crops)
 
     def _render(self, batch: list[Work]) -> list[Any]:
         requests = [work.job.request for work in batch if work.job.request is not None]
         try:
             crops = iter(batch[0].engine.render(requests))
         except Exception as error:  # an engine's fault must not take the sound or the other sessions down
-            self._metrics.engine_errors.inc()
-            if time.monotonic() - self._last_logged_s > 1.0:
-                self._last_logged_s = time.monotonic()
-                logger.exception("The engine failed on a batch; the last faces stay: %s", error)
+            self._failed(error)
             return [None] * len(batch)
         return [None if work.job.request is None else next(crops) for work in batch]
+
+    def _compose(self, batch: list[Work], crops: list[Any]) -> None:
+        started_s = time.monotonic()
+        try:
+            pictures = [work.talker.picture(work.job, crop) for work, crop in zip(batch, crops, strict=True)]
+        except Exception as error:  # as above; on a GPU a fault of drawing may show only here
+            self._failed(error)
+            pictures = [work.talker.picture(work.job, None) for work in batch]
+        self._compose_s += _RECENT * (time.monotonic() - started_s - self._compose_s)
+        self._post(_deliver, batch, pictures)
+
+    def _failed(self, error: Exception) -> None:
+        self._metrics.engine_errors.inc()
+        if time.monotonic() - self._last_logged_s > 1.0:
+            self._last_logged_s = time.monotonic()
+            logger.error("The engine failed on a batch; the last faces stay: %s", error, exc_info=error)
 
     def _post(self, function: Callable[..., None], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():

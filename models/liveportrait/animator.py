@@ -67,10 +67,12 @@ class Animator:
 
     @torch.inference_mode()
     def draw(self, features: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-        """As ``animate``; the pictures stay on the device, until the next call at least."""
+        """As ``animate``; the pictures stay on the device."""
         n = len(kp_driving)
         inputs = features.expand(n, -1, -1, -1, -1), kp_source.expand(n, -1, -1), kp_driving
-        return self._draw(*(tensor.to(self.runtime.device) for tensor in inputs))
+        drawn = self._draw(*(tensor.to(self.runtime.device) for tensor in inputs))
+        # A CUDA graph draws over what it drew before.
+        return drawn.clone() if drawn.is_cuda else drawn
 
 
 class _Drawing(nn.Module):

@@ -146,8 +146,8 @@ class LivePortraitEngine:
         return PortraitState(LiveDriver(self.settings.camera_cutoff_hz, self.settings.camera_beta))
 
     @torch.inference_mode()
-    def render(self, requests: Sequence[RenderRequest]) -> list[Picture]:
-        """One RGB picture of the avatar's size (height, width, 3) a request."""
+    def render(self, requests: Sequence[RenderRequest]) -> list[Tensor]:
+        """One RGB crop (side, side, 3) of bytes a request, on the device that draws."""
         if not requests:
             return []
         heard = self._ear.weights(np.stack([request.mel for request in requests]))
@@ -156,7 +156,12 @@ class LivePortraitEngine:
         volumes = torch.cat([portrait.volume for portrait in portraits])
         at_rest = torch.cat([portrait.source.face.x for portrait in portraits])
         drawn = self._animator.draw(volumes, at_rest, torch.cat(points))
-        return [portrait.place.pasted(crop) for portrait, crop in zip(portraits, drawn, strict=True)]
+        return list(drawn)
+
+    @torch.inference_mode()
+    def picture(self, prepared: PreparedPortrait, drawn: Tensor) -> Picture:
+        """The avatar's picture with a drawn crop laid over it, RGB (height, width, 3); see :class:`FrameEngine`."""
+        return prepared.place.pasted(drawn)
 
     def motion(self, request: RenderRequest, heard: NDArray[np.float32]) -> Motion:
         """What the head does in a frame, relative to the source at rest; ``heard`` are (52,) ARKit weights."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from models.audio.mel import SILENCE
 from models.avatar import Avatar
-from models.engine import Engine, RenderRequest
-from models.face.compositor import Compositor
+from models.engine import Engine, RenderRequest, frame_engine
+from models.face.compositor import Compositor, whole_frame
 from models.quality.measures import amplitude_ratio, correlation
 from models.quality.opening import OpeningGauge, Renders
 from models.quality.speech_set import Sound
@@ -46,6 +46,7 @@ def leak(engine: Engine, avatar: Avatar, gauge: OpeningGauge, renders: Renders) 
         avatar, frames_i420=np.stack(renders.pictures), boxes=avatar.boxes[renders.frames % len(avatar)]
     )
     prepared, state, compositor = engine.prepare(loop), engine.new_state(), Compositor(avatar)
+    frames = frame_engine(engine)
     silence = np.full((_MEL_BANDS, engine.window.columns), SILENCE, dtype=np.float32)
     drawn, true = [], []
     for first in range(0, len(loop), BATCH):
@@ -53,7 +54,8 @@ def leak(engine: Engine, avatar: Avatar, gauge: OpeningGauge, renders: Renders) 
         crops = engine.render([_request(prepared, state, row, silence) for row in rows])
         for row, crop in zip(rows, crops, strict=True):
             frame = int(renders.frames[row])
-            drawn.append(gauge.measure(compositor.compose(frame, crop), frame))
+            shown = compositor.compose(frame, crop) if frames is None else whole_frame(frames.picture(prepared, crop))
+            drawn.append(gauge.measure(shown, frame))
             true.append(gauge.measure(renders.pictures[row], frame))
     return Leak(correlation(np.array(true), np.array(drawn)), amplitude_ratio(np.array(drawn), np.array(true)))
 

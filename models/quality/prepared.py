@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.avatar import Avatar
-from models.engine import Engine, RenderRequest
+from models.engine import Engine, RenderRequest, frame_engine
 
 
 class PreparedOnce:
@@ -16,6 +16,8 @@ class PreparedOnce:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.window = engine.name, engine.window
+        self._frames = frame_engine(engine)
+        self.draws_frames = self._frames is not None
         self._last: tuple[Avatar, Any] | None = None
 
     def prepare(self, avatar: Avatar) -> Any:
@@ -33,6 +35,11 @@ class PreparedOnce:
         """As the engine's own."""
         return self._engine.new_state()
 
-    def render(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
+    def render(self, requests: Sequence[RenderRequest]) -> list[Any]:
         """As the engine's own."""
         return self._engine.render(requests)
+
+    def picture(self, prepared: Any, drawn: Any) -> NDArray[np.uint8]:
+        """As the engine's own, where it draws frames."""
+        assert self._frames is not None
+        return self._frames.picture(prepared, drawn)

@@ -3,9 +3,11 @@
 import asyncio
 import math
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Generator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,8 +131,10 @@ class SlowEngine(ProbeEngine):
 @pytest.mark.parametrize(
     ("seconds", "on_all", "asked", "threads"),
     [
-        (0.03, 0.015, None, os.cpu_count()),
-        (0.03, 0.06, None, 1),  # other programs have the cores
+        (0.05, 0.03, None, os.cpu_count()),
+        (0.05, 0.1, None, 1),  # other programs have the cores
+        (0.03, 0.02, None, 1),  # one keeps pace: sound and video miss the other
+        (0.03, 0.01, None, os.cpu_count()),
         (0.0, 0.0, None, 1),
         (0.03, 0.015, 1, 1),
     ],
@@ -219,3 +223,65 @@ async def test_batches_that_take_longer_than_a_frame_may_are_not_tried_out(
         await executor.aclose()
     assert len(requests) >= 8
     assert engine.largest == largest
+
+
+class FrameProbe(ProbeEngine):
+    """Draws whole frames; a picture is laid out only once the next one is being drawn."""
+
+    draws_frames = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rendered = threading.Semaphore(0)
+        self.overlapped = 0
+
+    def render(self, requests: Sequence[RenderRequest]) -> list[np.ndarray]:
+        self.rendered.release()
+        return [np.zeros((512, 512, 3), np.uint8) for _ in requests]
+
+    def picture(self, prepared: Any, drawn: np.ndarray) -> np.ndarray:
+        self.rendered.acquire()  # its own
+        if self.rendered.acquire(timeout=2):
+            self.overlapped += 1
+            self.rendered.release()
+        return drawn
+
+
+async def test_a_picture_is_laid_out_while_the_next_is_drawn(executor: Executor, avatar: Avatar) -> None:
+    engine, arrived = FrameProbe(), asyncio.Semaphore(0)
+    talker = speaking(engine, avatar)
+    for job in list(talker.jobs())[:4]:
+        executor.submit(Work("a", engine, talker, job, time.monotonic() + 20, lambda *_: arrived.release()))
+    for _ in range(4):
+        await asyncio.wait_for(arrived.acquire(), 10)
+    assert engine.overlapped == 3
+
+
+class UnlaidFrames(FrameProbe):
+    """Its second picture cannot be laid out."""
+
+    laid = 0
+
+    def picture(self, prepared: Any, drawn: np.ndarray) -> np.ndarray:
+        self.laid += 1
+        if self.laid == 2:
+            raise RuntimeError("the device has gone")
+        return np.full_like(drawn, 50 * self.laid)
+
+
+async def test_a_picture_that_cannot_be_laid_out_is_the_last_one_again(
+    executor: Executor, metrics: Metrics, avatar: Avatar
+) -> None:
+    engine, arrived, all_arrived = UnlaidFrames(), [], asyncio.Event()
+
+    def deliver(index: int, picture: np.ndarray) -> None:
+        arrived.append(int(picture[0, 0]))
+        if len(arrived) == 3:
+            all_arrived.set()
+
+    talker = speaking(engine, avatar)
+    for job in list(talker.jobs())[:3]:
+        executor.submit(Work("a", engine, talker, job, time.monotonic() + 20, deliver))
+    await asyncio.wait_for(all_arrived.wait(), 5)
+    assert arrived[1] == arrived[0] != arrived[2]
+    assert metrics.registry.get_sample_value("visavis_engine_errors_total") == 1

@@ -1,5 +1,6 @@
 """The live engine with small networks: from sound and from camera pictures to whole frames."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from models.audio.babble import babble
 from models.avatar import Avatar, load_avatar
-from models.engine import RenderRequest, Watching, draws_frames
+from models.engine import RenderRequest, Watching, frame_engine
 from models.errors import CheckpointError, VisavisError
 from models.liveportrait.avatar_source import avatar_source
 from models.liveportrait.engine import LivePortraitEngine, PortraitState, PreparedPortrait, load_engine
@@ -61,6 +62,11 @@ def request(
     return RenderRequest(prepared, own, frame, mel, np.zeros(640, np.float32), frame)
 
 
+def pictures_of(engine: LivePortraitEngine, requests: Sequence[RenderRequest]) -> list[np.ndarray]:
+    drawn = engine.render(requests)
+    return [engine.picture(one.prepared, crop) for one, crop in zip(requests, drawn, strict=True)]
+
+
 def motion_of(engine: LivePortraitEngine, one: RenderRequest) -> Motion:
     return engine.motion(one, engine._ear.weights(one.mel[None])[0])
 
@@ -68,9 +74,9 @@ def motion_of(engine: LivePortraitEngine, one: RenderRequest) -> Motion:
 def test_it_draws_whole_frames_that_speech_and_time_move(
     engine: LivePortraitEngine, prepared: PreparedPortrait
 ) -> None:
-    assert draws_frames(engine)
+    assert frame_engine(engine) is engine
     requests = [request(prepared), request(prepared, 0, LOUD), request(prepared, 70), request(prepared)]
-    pictures = engine.render(requests)
+    pictures = pictures_of(engine, requests)
     assert {picture.shape for picture in pictures} == {(512, 512, 3)}
     np.testing.assert_array_equal(pictures[0], pictures[3])
     for other in pictures[1:3]:
@@ -88,9 +94,9 @@ def test_crops_are_laid_over_the_picture_as_the_pipeline_does(prepared: Prepared
 
 def test_a_batch_draws_what_single_calls_draw(engine: LivePortraitEngine, prepared: PreparedPortrait) -> None:
     requests = [request(prepared, 3, LOUD), request(prepared, 90)]
-    batch = engine.render(requests)
+    batch = pictures_of(engine, requests)
     for together, one in zip(batch, requests, strict=True):
-        alone = engine.render([replace(one, state=engine.new_state())])[0]
+        (alone,) = pictures_of(engine, [replace(one, state=engine.new_state())])
         # Half precision rounds another way in another batch.
         assert np.abs(together.astype(int) - alone).mean() < 0.1
 
@@ -198,7 +204,7 @@ def test_retargeting_lives_with_a_camera_and_gestures(avatar: Avatar, tmp_path: 
     one.gesture(state, "smile")
     for frame in range(30):
         state.camera.observe(head(yaw=5, jaw=0.02))
-        drawn = one.render([request(prepared, frame, LOUD, state)])[0]
+        (drawn,) = pictures_of(one, [request(prepared, frame, LOUD, state)])
     assert drawn.shape == avatar.frame_rgb(0).shape
 
 
@@ -245,7 +251,7 @@ def test_the_fast_networks_draw_what_the_pipeline_draws(
     plain = Pipeline(networks, fast.settings.published())
     source = avatar_source(plain, avatar, face_px)
     asked = request(fast.prepare(avatar), 70, LOUD)
-    drawn = fast.render([asked])[0].astype(np.float64)
+    drawn = pictures_of(fast, [asked])[0].astype(np.float64)
     points = fast._keypoints(replace(asked, state=fast.new_state()), LoudnessEar().weights(LOUD[None])[0])
     expected = source.pasted(plain.draw(source, points))
     assert np.abs(drawn - expected).mean() < mean

@@ -1,10 +1,12 @@
 """The controls tell an engine that leaks from one that does not."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from models.avatar import Avatar
+from models.engine import frame_engine
 from models.quality import controls
 from models.quality.opening import OpeningGauge, Renders
 from models.quality.prepared import PreparedOnce
@@ -38,6 +40,22 @@ def test_an_avatar_is_prepared_once(ada: Avatar) -> None:
     first = once.prepare(ada)
     assert once.prepare(ada) is first
     assert once.prepare(other) is not first
+
+
+class FramesEngine(CopyEngine):
+    """Draws the whole picture white."""
+
+    draws_frames = True
+
+    def picture(self, prepared: Any, drawn: np.ndarray) -> np.ndarray:
+        return np.full((512, 512, 3), 255, np.uint8)
+
+
+def test_whole_frames_are_judged_as_they_are_shown(ada: Avatar, gauge: OpeningGauge) -> None:
+    once = PreparedOnce(FramesEngine())
+    (first, *_) = draw(once, ada, iter([np.full(4800, 0.1, np.float32)]))
+    assert first[:512].min() == first[:512].max()
+    assert frame_engine(PreparedOnce(CopyEngine())) is None
 
 
 def test_the_time_of_a_frame_is_a_time(ada: Avatar) -> None:
