@@ -13,8 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from models.liveportrait.stand_in import stand_in
+from models.liveportrait.weights import Architecture
 from tests.bench.served import HEADINGS, HOST, Load, load, row, served
-from tests.fakes.portrait_weights import write_stand_in
+from tests.fakes.portrait_weights import write_published
 from tests.unit.jobs.speech import write_speech
 
 
@@ -28,7 +30,7 @@ def main() -> int:
     print(f"budget  {HEADINGS}")
     with tempfile.TemporaryDirectory(prefix="visavis-portrait-") as name:
         home = Path(name)
-        weights = write_stand_in(home / "weights")
+        weights = write_published(home / "weights", stand_in(Architecture(1 / 16, 2)))
         asked = Load("liveportrait", 1, options.seconds, options.audio or write_speech(home / "speech.wav", 20))
         for budget_ms in options.budget_ms:
             settings = (

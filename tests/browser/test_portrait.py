@@ -10,14 +10,16 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from models.avatar import load_avatar
+from models.liveportrait.stand_in import stand_in
 from models.liveportrait.template import save_template
+from models.liveportrait.weights import Architecture
 from server.app import create_app
 from server.config import load_settings
 from server.paths import AVATARS
 from tests.browser.conftest import FLAGS, chromium_path
 from tests.browser.serving import opened, serving
 from tests.browser.test_page import PICTURE_CHANGE, SOUND_POWER, connect, notice, until
-from tests.fakes.portrait_weights import write_stand_in
+from tests.fakes.portrait_weights import write_published
 from tests.unit.liveportrait.test_gestures import wave
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -45,7 +47,12 @@ def write_film(path: Path) -> Path:
 async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """A server that draws portraits, and has one motion template."""
     home = tmp_path_factory.mktemp("home")
-    chosen = {"name": "liveportrait", "weights": write_stand_in(home / "weights"), "threads": 1, "max_batch": 1}
+    chosen = {
+        "name": "liveportrait",
+        "weights": write_published(home / "weights", stand_in(Architecture(1 / 16, 2))),
+        "threads": 1,
+        "max_batch": 1,
+    }
     chosen["liveportrait"] = {"face_px": 128}
     overrides = {
         "ice": {"host_addresses": ["127.0.0.1"]},

@@ -1,23 +1,26 @@
-"""LivePortrait's files, of narrow networks with random weights."""
+"""LivePortrait's files as they are published, of any networks."""
 
 from pathlib import Path
 
-from safetensors.torch import save_file
+import torch
 
 from models.liveportrait.files import FILES
-from models.liveportrait.stand_in import stand_in
-from models.liveportrait.weights import Architecture
+from models.liveportrait.weights import Networks
 
-_RETARGETING = {"stitching": "retarget_shoulder", "lips": "retarget_mouth", "eyes": "retarget_eye"}
+_RETARGETING = {"retarget_shoulder": "stitching", "retarget_mouth": "lips", "retarget_eye": "eyes"}
 
 
-def write_stand_in(folder: Path) -> Path:
-    """Networks that keep pace with a session on one core, as files like the published ones."""
-    folder.mkdir()
-    for stem, module in zip(FILES, stand_in(Architecture(1 / 16, 2)).modules(), strict=True):
-        state = module.state_dict()
-        if stem == FILES[-1]:
-            parts = ((key.partition("."), tensor) for key, tensor in state.items())
-            state = {f"{_RETARGETING[part]}_module.{rest}": tensor for (part, _, rest), tensor in parts}
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, folder / f"{stem}.safetensors")
+def write_published(folder: Path, networks: Networks) -> Path:
+    """Five checkpoints in the published places, with what else they hold."""
+    for place in ("base_models", "retargeting_models"):
+        (folder / place).mkdir(parents=True)
+    for stem, module in zip(FILES, networks.modules(), strict=True):
+        if not stem.startswith("stitching"):
+            torch.save(module.state_dict(), folder / "base_models" / f"{stem}.pth")
+            continue
+        parts = {
+            published: {f"module.{key}": tensor for key, tensor in getattr(module, name).state_dict().items()}
+            for published, name in _RETARGETING.items()
+        }
+        torch.save(parts | {"unread": {"a": torch.zeros(2)}}, folder / "retargeting_models" / f"{stem}.pth")
     return folder

@@ -1,10 +1,8 @@
 """Small networks with synthetic weights, and faces for them."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import torch
 
 from models.liveportrait.files import FILES
 from models.liveportrait.weights import Architecture, Networks
@@ -48,20 +46,3 @@ def points(seed: int = 1, center: float = FACE_PX / 2, size: float = FACE_PX / 4
     lmk[:48, 1] -= size
     lmk[48:, 1] += size / 2
     return lmk.astype(np.float32)
-
-
-def write_published(folder: Path) -> Path:
-    """The small networks as the published files are laid out."""
-    names = {"retarget_shoulder": "stitching", "retarget_mouth": "lips", "retarget_eye": "eyes"}
-    for place in ("base_models", "retargeting_models"):
-        (folder / place).mkdir(parents=True)
-    for stem, module in zip(FILES, small_networks().modules(), strict=True):
-        if not stem.startswith("stitching"):
-            torch.save(module.state_dict(), folder / "base_models" / f"{stem}.pth")
-            continue
-        parts = {
-            published: {f"module.{key}": tensor for key, tensor in getattr(module, name).state_dict().items()}
-            for published, name in names.items()
-        }
-        torch.save(parts | {"unread": {"a": torch.zeros(2)}}, folder / "retargeting_models" / f"{stem}.pth")
-    return folder

@@ -29,7 +29,8 @@ from server.cli import main
 from server.render import draw
 from tests.fakes.hearing import LoudnessEar
 from tests.fakes.landmarks import face_landmarks, landmark_model
-from tests.unit.liveportrait.networks import FACE_PX, SMALL, small_networks, write_published
+from tests.fakes.portrait_weights import write_published
+from tests.unit.liveportrait.networks import FACE_PX, SMALL, small_networks
 from tests.unit.liveportrait.test_live_driver import head
 
 # In half precision several threads round one way in a batch and another in a single call.
@@ -284,7 +285,7 @@ def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.Mo
 def test_retargeting_without_landmarks_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = write_published(tmp_path / "weights")
+    folder = write_published(tmp_path / "weights", small_networks())
     with pytest.raises(CheckpointError, match="visavis models pull liveportrait-landmarks"):
         load_engine(folder, live={"lip_retargeting": True})
     model = landmark_model(tmp_path / "landmark.onnx", face_landmarks(0.3, 0.1))
@@ -298,7 +299,7 @@ def test_retargeting_without_landmarks_names_the_command(tmp_path: Path, monkeyp
 
 
 def test_pulled_files_are_read_whole_before_they_are_kept(tmp_path: Path) -> None:
-    folder = write_published(tmp_path / "weights")
+    folder = write_published(tmp_path / "weights", small_networks())
     assert "stitching retargeting" in check(folder / "retargeting_models" / "stitching_retargeting_module.pth")
     with pytest.raises(CheckpointError, match="another architecture"):
         check(folder / "base_models" / "motion_extractor.pth")

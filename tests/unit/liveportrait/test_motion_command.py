@@ -16,7 +16,8 @@ from models.liveportrait.motion_extractor import MotionExtractor
 from models.liveportrait.template import load_template
 from server.cli import main
 from tests.fakes.landmarks import face_landmarks, landmark_model
-from tests.unit.liveportrait.networks import faces, write_published
+from tests.fakes.portrait_weights import write_published
+from tests.unit.liveportrait.networks import faces, small_networks
 from tests.unit.liveportrait.test_template import published
 
 FRAMES = 2
@@ -24,7 +25,7 @@ FRAMES = 2
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_published(tmp_path_factory.mktemp("weights"))
+    return write_published(tmp_path_factory.mktemp("weights"), small_networks())
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_landmarks_let_eyes_and_lips_be_retargeted(
     homes: Path, clip: Path, avatar_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VISAVIS_MODELS", str(homes / "models"))
-    weights = write_published(homes / "weights")
+    weights = write_published(homes / "weights", small_networks())
     extract = ["motion", "extract", str(clip), "nod", "--weights", str(weights)]
     apply = ["motion", "apply", "nod", str(homes / "out.mp4"), "--weights", str(weights)]
     apply += ["--avatar", "disc", "--avatars", str(avatar_folder.parent)]

@@ -10,7 +10,8 @@ from models.errors import CheckpointError
 from models.liveportrait.files import FILES
 from models.liveportrait.source_cache import SourceCache
 from models.liveportrait.weights import Architecture, Networks, load_networks
-from tests.unit.liveportrait.networks import SMALL, faces, small_networks, write_published
+from tests.fakes.portrait_weights import write_published
+from tests.unit.liveportrait.networks import SMALL, faces, small_networks
 
 PUBLISHED_NAMES = {"stitching": "retarget_shoulder", "lips": "retarget_mouth", "eyes": "retarget_eye"}
 
@@ -25,7 +26,7 @@ def same(a: Networks, b: Networks) -> bool:
 
 
 def test_the_published_files_are_read(tmp_path: Path) -> None:
-    write_published(tmp_path)
+    write_published(tmp_path, small_networks())
     read = load_networks(tmp_path)
     assert same(read, small_networks())
     assert not any(module.training for module in read.modules())
@@ -52,7 +53,7 @@ def test_published_sizes_are_those_of_the_default_architecture() -> None:
 def test_a_missing_a_damaged_a_foreign_and_a_pickled_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"holds no appearance_feature_extractor.*fetch"):
         load_networks(tmp_path)
-    write_published(tmp_path)
+    write_published(tmp_path, small_networks())
     path = tmp_path / "base_models" / "spade_generator.pth"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -68,7 +69,7 @@ def test_a_missing_a_damaged_a_foreign_and_a_pickled_file_are_refused(tmp_path: 
 
 
 def test_stitching_is_strict_inside_and_lenient_outside(tmp_path: Path) -> None:
-    write_published(tmp_path)
+    write_published(tmp_path, small_networks())
     path = tmp_path / "retargeting_models" / "stitching_retargeting_module.pth"
     state = torch.load(path, weights_only=True)
     assert "unread" in state
