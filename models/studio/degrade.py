@@ -12,6 +12,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from models.audio import waveform
 from models.timebase import SPEECH_RATE_HZ, WIRE_RATE_HZ
 
 Sound = NDArray[np.float32]
@@ -131,11 +132,22 @@ def burst_losses(packets: int, share: float, rng: np.random.Generator, burst: fl
     return lost
 
 
-def _opus(sound: Sound, kbps: int) -> Sound:
+def _opus(sound: Sound, kbps: int, lost: float, rng: np.random.Generator) -> Sound:
+    """There and back at 48 kHz; ``lost`` is the share of the packets that are, concealed as a session does."""
     decoder = av.CodecContext.create("libopus", "r")
     decoder.sample_rate, decoder.layout = WIRE_RATE_HZ, "mono"
     heard: list[NDArray[np.float32]] = []
-    for payload in opus_payloads(soxr.resample(sound, SPEECH_RATE_HZ, WIRE_RATE_HZ), kbps):
+    payloads = opus_payloads(soxr.resample(sound, SPEECH_RATE_HZ, WIRE_RATE_HZ), kbps)
+    gone, extension = 0, np.zeros(0, np.float32)
+    for payload, is_lost in zip(payloads, burst_losses(len(payloads), lost, rng), strict=True):
+        if is_lost:
+            if not gone and heard:
+                extension = waveform.carried_on(np.concatenate(heard[-3:])[-waveform.HISTORY :], waveform.FADED)
+            made_up = extension[gone : gone + _OPUS_FRAME]
+            heard.append(np.pad(made_up, (0, _OPUS_FRAME - len(made_up))))
+            gone += _OPUS_FRAME
+            continue
+        gone = 0
         for decoded in decoder.decode(av.Packet(payload)):
             block = decoded.to_ndarray()
             scale = 32768.0 if block.dtype == np.int16 else 1.0
@@ -150,15 +162,19 @@ def opus_delay(kbps: int) -> int:
     """Samples at 48 kHz by which the round trip is late: encoder look-ahead and decoder, measured once."""
     rng = np.random.default_rng(0)
     probe = band_limited(noise(SPEECH_RATE_HZ, rng), rng) * 0.1
-    heard = _opus(probe, kbps)
+    heard = _opus(probe, kbps, 0.0, rng)
     sent = soxr.resample(probe, SPEECH_RATE_HZ, WIRE_RATE_HZ)
     size = 1 << (len(heard) + len(sent)).bit_length()
     cross = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sent, size)), size)
     return int(np.argmax(cross[: 3 * _OPUS_FRAME]))
 
 
-def through_opus(sound: Sound, kbps: int) -> Sound:
-    """Encode and decode (libopus, 20 ms packets); same length, same place in time."""
+def through_opus(sound: Sound, kbps: int, lost: float = 0.0, rng: np.random.Generator | None = None) -> Sound:
+    """Encode and decode (libopus, 20 ms packets); same length, same place in time.
+
+    ``lost``: the share of the packets that never come, in bursts that ``rng`` draws.
+    """
     late = opus_delay(kbps)
-    heard = soxr.resample(_opus(sound, kbps)[late:], WIRE_RATE_HZ, SPEECH_RATE_HZ)
+    rng = np.random.default_rng(0) if rng is None else rng
+    heard = soxr.resample(_opus(sound, kbps, lost, rng)[late:], WIRE_RATE_HZ, SPEECH_RATE_HZ)
     return np.asarray(heard[: len(sound)], dtype=np.float32)

@@ -33,6 +33,9 @@ _PURE_NOISE_SHARE = 0.05
 _BABBLE_SHARE = 0.06
 """Share of the clips in which others talk: softly by themselves, or behind the one who is heard."""
 _BABBLERS = 5
+_OPUS_SHARE, _LOSSY_SHARE = 0.35, 0.6
+_LOST = (0.01, 0.1)
+"""Share of the packets that a bad network loses."""
 _OVERDRIVEN_SHARE = 0.1
 """Share of the clips recorded too loud: every microphone has somebody who shouts into it."""
 
@@ -71,8 +74,9 @@ def as_heard(sound: Sound, rng: np.random.Generator) -> Sound:
         sound = sound + degrade.noise(len(sound), rng) * np.float32(
             degrade.active_rms(sound) * degrade.decibels(-below_db)
         )
-    if rng.random() < 0.2:
-        sound = degrade.through_opus(np.asarray(sound, np.float32), int(rng.choice((16, 24, 32, 64))))
+    if rng.random() < _OPUS_SHARE:
+        lost = rng.uniform(*_LOST) if rng.random() < _LOSSY_SHARE else 0.0
+        sound = degrade.through_opus(np.asarray(sound, np.float32), int(rng.choice((16, 24, 32, 64))), lost, rng)
     if rng.random() < _OVERDRIVEN_SHARE:
         sound = sound / max(degrade.active_rms(sound), 1e-4) * degrade.decibels(rng.uniform(-12.0, 30.0))
     return np.clip(sound, -1.0, 1.0).astype(np.float32)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio import waveform
+from models.audio.waveform import Samples
 from models.timebase import WIRE_RATE_HZ
-from server.media import waveform
-from server.media.waveform import Samples
 
 FRAME_MS = 20
 PER_MS = WIRE_RATE_HZ // 1000
@@ -31,10 +31,7 @@ CAPACITY = 1000 * PER_MS
 """Samples in store at most, should nobody pull."""
 _MARGIN_MS = 4.0
 _RESTART_MS = 2000.0
-_FULL = 10 * PER_MS
-_FADED = 60 * PER_MS
 _JOINT = 5 * PER_MS
-_HISTORY = waveform.COMPARED + 2 * waveform.MAX_PERIOD
 _LEVELS = 300
 _MIN_LEVELS = 100
 _RECENT = 10
@@ -164,7 +161,7 @@ class JitterBuffer:
             part = self._next(left, now_ms + (FRAME_SAMPLES - left) / PER_MS)
             parts.append(part)
             left -= part.size
-        if self._made_up > made_up and made_up < _FADED and self._history.size:
+        if self._made_up > made_up and made_up < waveform.FADED and self._history.size:
             self.stats.concealed += 1
         return np.concatenate(parts)
 
@@ -176,7 +173,7 @@ class JitterBuffer:
         if not self._packets:
             return self._carry_on(count)
         first = min(self._packets)
-        if self.playhead is None or self._made_up >= _FADED:
+        if self.playhead is None or self._made_up >= waveform.FADED:
             # In silence the delay is free to choose; wait until it will bear the jitter.
             if self._delay_ms(first, now_ms) < self.floor_ms:
                 return self._carry_on(count)
@@ -202,14 +199,14 @@ class JitterBuffer:
         assert self.playhead is not None
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
         self.playhead += taken.size
-        self._history = np.concatenate((self._history, taken))[-_HISTORY:]
+        self._history = np.concatenate((self._history, taken))[-waveform.HISTORY :]
         return taken
 
     def _carry_on(self, count: int) -> Samples:
         if self.playhead is None:
             return np.zeros(count, dtype=np.float32)
         if not self._made_up:
-            self._extension = waveform.carried_on(self._history, _FADED + _JOINT, _FULL, _FADED)
+            self._extension = waveform.carried_on(self._history, waveform.FADED + _JOINT)
         part = self._extension[self._made_up : self._made_up + count]
         self._made_up += count
         return np.pad(part, (0, count - part.size))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.media import waveform
+from models.audio import waveform
 from server.media.jitter import CAPACITY, FRAME_MS, FRAME_SAMPLES, MAX_TARGET_MS, PER_MS, JitterBuffer
 
 Arrivals = list[tuple[float, int]]

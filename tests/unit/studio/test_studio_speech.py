@@ -1,6 +1,7 @@
 """Speech, its labels, its mouth curves, and the ear's corpus and training."""
 
 import shutil
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from models.studio.check_labels import BAR_S, check
 from models.studio.espeak import render as espeak_render
 from models.studio.speech import Phone, Prosody, speak
 from models.studio.visemes import MOUTH_NAMES, code_curves, curves, curves_from_code, mouth_code, visemes_of
-from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ
+from models.timebase import FRAMES_PER_SECOND, SPEECH_RATE_HZ, WIRE_RATE_HZ
 
+PACKET = SPEECH_RATE_HZ // 50
 JAW, PRESS, PUCKER, FUNNEL, ROLL = (
     MOUTH_NAMES.index(name) for name in ("jawOpen", "mouthPress", "mouthPucker", "mouthFunnel", "mouthRollLower")
 )
@@ -140,6 +142,24 @@ def test_opus_round_trip_does_not_move_the_sound(kbps: int) -> None:
     scores = [np.corrcoef(sound[inner], np.roll(heard, shift)[inner])[0, 1] for shift in range(-8, 9)]
     assert abs(int(np.argmax(scores)) - 8) <= 1
     assert max(scores) > 0.6
+
+
+def test_lost_packets_are_carried_on_for_a_while() -> None:
+    times_s = np.arange(4 * SPEECH_RATE_HZ) / SPEECH_RATE_HZ
+    tone = (0.3 * np.sin(2 * np.pi * 200 * times_s)).astype(np.float32)
+    heard = degrade.through_opus(tone, 32, 0.4, np.random.default_rng(3))
+    assert len(heard) == len(tone)
+    lost = degrade.burst_losses(len(tone) // PACKET, 0.4, np.random.default_rng(3))
+    starts = np.arange(len(lost)) * PACKET - degrade.opus_delay(32) * SPEECH_RATE_HZ // WIRE_RATE_HZ
+    in_burst = list(accumulate(lost.tolist(), lambda number, is_lost: (number + 1) * is_lost))
+    levels = {
+        number: [
+            degrade.rms(heard[starts[i] : starts[i] + PACKET]) for i, n in enumerate(in_burst) if n == number and i
+        ]
+        for number in (1, 4)
+    }
+    assert np.median(levels[1]) > 0.15, "the first is as loud as before, and begins to fade"
+    assert max(levels[4]) < 0.02, "the fourth is silent"
 
 
 def test_noise_has_unit_level_and_a_room_keeps_the_time() -> None:

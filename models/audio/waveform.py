@@ -18,6 +18,10 @@ COMPARED = 10 * WIRE_RATE_HZ // 1000
 """Samples compared with those one period away: 10 ms."""
 QUIET_RMS = 10 ** (-55 / 20)
 """Below this any cut is inaudible."""
+FULL, FADED = 10 * WIRE_RATE_HZ // 1000, 60 * WIRE_RATE_HZ // 1000
+"""What is carried on stays as loud for 10 ms and is gone after 60."""
+HISTORY = COMPARED + 2 * MAX_PERIOD
+"""Samples from which sound is carried on."""
 _COARSE = 6
 
 
@@ -67,11 +71,10 @@ def with_period(samples: Samples, period: int) -> Samples:
     return np.concatenate((samples[:period], joint, samples[period:]))
 
 
-def carried_on(history: Samples, count: int, full: int, faded: int) -> Samples:
-    """What might follow ``history``: its last pitch period repeated, (count,) samples.
+def carried_on(history: Samples, count: int) -> Samples:
+    """What might follow ``history``: its last pitch period repeated, (count,) samples, silence from ``FADED`` on.
 
-    Full loudness for ``full`` samples, then down to nothing at ``faded``. Needs COMPARED + MAX_PERIOD samples of
-    history; silence otherwise.
+    Needs COMPARED + MAX_PERIOD samples of history; silence otherwise.
     """
     if history.size < COMPARED + MAX_PERIOD:
         return np.zeros(count, dtype=np.float32)
@@ -84,5 +87,5 @@ def carried_on(history: Samples, count: int, full: int, faded: int) -> Samples:
     # The step from the end back to the beginning is spread over the first quarter.
     quarter = period // 4
     last[:quarter] += (history[-1] - history[-period - 1]) * (1 - _ramp(quarter))
-    gain = np.clip((faded - np.arange(count)) / (faded - full), 0.0, 1.0)
+    gain = np.clip((FADED - np.arange(count)) / (FADED - FULL), 0.0, 1.0)
     return np.asarray(np.resize(last, count) * gain, dtype=np.float32)
