@@ -23,7 +23,7 @@ from models.studio.arkit import ARKIT_NAMES
 from models.studio.speech import speak
 from models.studio.texts import pick
 from models.studio.visemes import MOUTH_NAMES, code_curves, curves_from_code
-from models.studio.voices import language_of, random_prosody, random_voice
+from models.studio.voices import language_of, pitches_of, random_prosody, random_voice
 from models.timebase import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, SPEECH_RATE_HZ
 
 _PAUSE_S = (0.1, 0.9)
@@ -45,7 +45,12 @@ Sound = NDArray[np.float32]
 def clip(rng: np.random.Generator, held_out: bool) -> tuple[Sound, NDArray[np.float32]]:
     """One sentence between pauses: sound at 16 kHz and its mouth code, (n, K) at 25 a second."""
     voice = random_voice(rng, held_out)
-    utterance = speak(pick(language_of(voice), rng, held_out), voice, int(rng.integers(1 << 31)), random_prosody(rng))
+    utterance = speak(
+        pick(language_of(voice), rng, held_out),
+        voice,
+        int(rng.integers(1 << 31)),
+        random_prosody(rng, pitches_of(voice)),
+    )
     stretch = float(rng.uniform(*_STRETCH))  # read at another rate: pitch, formants and pace move together
     sound = soxr.resample(utterance.samples, utterance.sample_rate_hz, SPEECH_RATE_HZ / stretch)
     duration_s = len(sound) / SPEECH_RATE_HZ

@@ -31,7 +31,7 @@ class Prosody:
 
     words_per_minute: int = 175
     pitch: int = 50
-    """0..100, espeak-ng's scale; hibari's pitch is its own."""
+    """0..100, espeak-ng's scale, which some of flite's voices leave upwards; hibari's pitch is its own."""
     pitch_range: int = 50
     """0..100, espeak-ng's scale."""
 

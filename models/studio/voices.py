@@ -23,6 +23,8 @@ FLITE_SHARE = 0.35
 HIBARI_SHARE = 0.15
 FLITE_HELD_OUT = "flite:slt"
 
+PITCHES, HIGH_PITCHES = (15, 86), (15, 151)
+
 
 def language_of(voice: str) -> str:
     """The language of ``espeak:de+f2`` is ``de``; flite and hibari speak English."""
@@ -42,7 +44,12 @@ def random_voice(rng: np.random.Generator, held_out: bool = False) -> str:
     return f"espeak:{name}+{rng.choice(HELD_OUT if held_out else VARIANTS)}"
 
 
-def random_prosody(rng: np.random.Generator) -> Prosody:
+def random_prosody(rng: np.random.Generator, pitches: tuple[int, int] = PITCHES) -> Prosody:
     """Pace and pitch over the whole range that still sounds like speech."""
     pace = int(np.clip(rng.normal(165, 30), 105, 260))
-    return Prosody(pace, int(rng.integers(15, 86)), int(rng.integers(20, 81)))
+    return Prosody(pace, int(rng.integers(*pitches)), int(rng.integers(20, 81)))
+
+
+def pitches_of(voice: str) -> tuple[int, int]:
+    """The range to train on. flite's speakers are men; two can be made to speak as high as women, at 220 Hz."""
+    return HIGH_PITCHES if voice in FLITE else PITCHES
