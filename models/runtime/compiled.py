@@ -29,7 +29,13 @@ def as_compiled(network: nn.Module, *example: Tensor) -> Call:
     compiled = torch.compile(network.eval(), dynamic=True, fullgraph=True, mode=mode)
     with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         for size in _SIZES:
-            batch = [torch.cat([tensor[:1]] * size) for tensor in example]
+            batch = [_repeated(tensor, size) for tensor in example]
             compiled(*batch)
             compiled(*batch)  # CUDA graphs are recorded after the first call
     return cast(Call, compiled)
+
+
+def _repeated(batch: Tensor, size: int) -> Tensor:
+    """Its first, so often, laid out as the batch is: a graph is of one layout; repeats without a copy have another."""
+    first = batch[:1]
+    return first.expand(size, *first.shape[1:]) if not batch.stride(0) else torch.cat([first] * size)

@@ -60,17 +60,21 @@ class FastRenderer:
             raise ValueError("Frames drawn together have one source.")
         of_one = (source.volume[:1], source.squeezed[:1], kp_source[:1])
         # Compilers take batches of one size; repeated without a copy, the source is looked at once all the same.
-        inputs = [tensor.expand(len(kp_driving), *tensor.shape[1:]) for tensor in of_one]
+        inputs = [_repeated(tensor, len(kp_driving)) for tensor in of_one]
         shape = of_one[0].shape
         if shape not in self._calls:
             # Traced with two frames: one would make the number of frames a constant.
-            example = [torch.cat((tensor[:1], tensor[:1])) for tensor in (*of_one, kp_driving)]
+            example = [*(_repeated(tensor, 2) for tensor in of_one), torch.cat((kp_driving[:1], kp_driving[:1]))]
             drawing = _Drawing(self._renderer, shape, self.dtype).eval().requires_grad_(False)
             if self.runtime.can_prepack(self.dtype):
                 prepack_convolutions(drawing)
             # A film's first frames may be slower, and warming up would cost as much as drawing several.
             self._calls[shape] = self.runtime.call(drawing, *example, warm_ups=0)
         return self._calls[shape](*inputs, kp_driving)
+
+
+def _repeated(of_one: Tensor, frames: int) -> Tensor:
+    return of_one.expand(frames, *of_one.shape[1:])
 
 
 class _Drawing(nn.Module):
