@@ -77,6 +77,13 @@ async def wait_for_no_session(server: TestServer, within_s: float) -> None:
             await asyncio.sleep(0.1)
 
 
+async def wait_for_delay(server: TestServer, peer: Peer, at_most_ms: float, within_s: float) -> None:
+    """A start that stutters lengthens the jitter buffer, as it should; steady sound must shorten it again."""
+    async with asyncio.timeout(within_s):
+        while (await get(server, f"/sessions/{peer.session_id}"))[1]["delay_ms"]["total"] > at_most_ms:
+            await peer.tracks["audio"].recv()
+
+
 async def test_sound_and_face_come_back(server: TestServer) -> None:
     peer = Peer(server)
     try:
@@ -93,8 +100,8 @@ async def test_sound_and_face_come_back(server: TestServer) -> None:
         assert np.abs(last[340:380, 230:280].astype(int) - first[340:380, 230:280]).mean() > 10
         status, body = await get(server, f"/sessions/{peer.session_id}")
         assert status == 200
-        assert body["delay_ms"]["total"] <= 250
         assert body["state"] == "connected"
+        await wait_for_delay(server, peer, at_most_ms=250, within_s=20)
     finally:
         await peer.close()
     await wait_for_no_session(server, within_s=10)
