@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.studio.cast import CAST_SIZE, HELD_OUT_FROM, member
 from models.studio.mouths import choose_mouths
 from models.studio.scene import Scene, Shot, coded
-from models.studio.shards import SHARD_SAMPLES, CorpusPlan, shard_path, write_arrays
+from models.studio.shards import SHARD_SAMPLES, CorpusPlan, packed_flow, shard_path, write_arrays
 from models.studio.stage import BOX_PX
 
 SHOT_MOUTHS = 4
@@ -41,6 +41,7 @@ def draw_cast_shard(curves: NDArray[np.float32], plan: CorpusPlan, shard: int) -
     frame = np.arange(count) // SHOT_MOUTHS
     target = np.empty((count, BOX_PX, BOX_PX, 3), np.uint8)
     idle = np.empty((int(frame[-1]) + 1, BOX_PX, BOX_PX, 3), np.uint8)
+    to_rest, from_rest = (np.empty((count, BOX_PX, BOX_PX, 2), np.int8) for _ in range(2))
     shots: list[Shot] = []
     turns = scene_members(plan, shard)
     for number in range(len(idle)):
@@ -51,9 +52,11 @@ def draw_cast_shard(curves: NDArray[np.float32], plan: CorpusPlan, shard: int) -
         idle[number] = coded(scene.draw(shot), int(rng.integers(*_CODEC_QUALITY)))
         for sample in np.flatnonzero(frame == number):
             target[sample] = scene.draw(shot, weights[sample])
+            to_rest[sample], from_rest[sample] = map(packed_flow, scene.flows(shot, weights[sample]))
     write_arrays(
-        shard_path(plan, shard), target=target, idle=idle, frame=frame.astype(np.int16), row=rows.astype(np.int32),
-        weights=weights.astype(np.float32), member=np.repeat(turns, SCENE_SHOTS)[: len(idle)].astype(np.int16),
+        shard_path(plan, shard), target=target, to_rest=to_rest, from_rest=from_rest, idle=idle,
+        frame=frame.astype(np.int16), row=rows.astype(np.int32), weights=weights.astype(np.float32),
+        member=np.repeat(turns, SCENE_SHOTS)[: len(idle)].astype(np.int16),
         rotation=np.array([shot.rotation for shot in shots], np.float32),
         scale=np.array([shot.scale for shot in shots], np.float32),
     )  # fmt: skip

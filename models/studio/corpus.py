@@ -4,11 +4,12 @@
     visavis train corpus --cast --curves curves.npz --out DIR --count 40000 --seed 1 [--held-out]
 
 Writes shards ``shard-00000.npz`` of ``target`` (n, 288, 288, 3) uint8, ``frame`` (n,) which idle frame, ``row``
-(n,) row of the curves or -1 for a made-up mouth, ``weights`` (n, 52) as drawn. Of an avatar, ``idle.npz`` holds
-``crops`` (250, 288, 288, 3) uint8 and ``boxes`` beside them. Of the cast (see ``models.studio.cast``) every shard
-holds its own idle frames, and ``mask.png`` is the avatars' blend mask: such a corpus is trained on without an
-avatar. A shard depends on the seed and its number alone; those already there are kept, so a run that was killed
-goes on where it stopped.
+(n,) row of the curves or -1 for a made-up mouth, ``weights`` (n, 52) as drawn, and the optical flow between the
+target and its idle frame, ``to_rest`` and ``from_rest`` (n, 288, 288, 2) int8, see ``packed_flow``. Of an avatar,
+``idle.npz`` holds ``crops`` (250, 288, 288, 3) uint8 and ``boxes`` beside them. Of the cast (see
+``models.studio.cast``) every shard holds its own idle frames, and ``mask.png`` is the avatars' blend mask: such a
+corpus is trained on without an avatar. A shard depends on the seed and its number alone; those already there are
+kept, so a run that was killed goes on where it stopped.
 """
 
 import argparse
@@ -28,8 +29,8 @@ from models.studio.cast_corpus import draw_cast_shard
 from models.studio.identity import IDENTITIES
 from models.studio.idle import LOOP_FRAMES
 from models.studio.mouths import choose_mouths, load_curves
-from models.studio.shards import CAST, CorpusPlan, shard_path, write_arrays
-from models.studio.stage import Stage
+from models.studio.shards import CAST, CorpusPlan, packed_flow, shard_path, write_arrays
+from models.studio.stage import BOX_PX, Stage
 
 _INPUTS = -1
 """In the place of a shard's number: what the shards are drawn over."""
@@ -41,10 +42,14 @@ def draw_shard(stage: Stage, curves: NDArray[np.float32], plan: CorpusPlan, shar
     rng = np.random.default_rng([plan.seed, shard])
     frames = rng.integers(0, LOOP_FRAMES, count)
     rows, weights = choose_mouths(rng, curves, count, plan.made_up)
-    target = np.stack([stage.render_mouth(int(frame), mouth) for frame, mouth in zip(frames, weights, strict=True)])
+    target = np.empty((count, BOX_PX, BOX_PX, 3), np.uint8)
+    to_rest, from_rest = (np.empty((count, BOX_PX, BOX_PX, 2), np.int8) for _ in range(2))
+    for sample, (frame, mouth) in enumerate(zip(frames.tolist(), weights, strict=True)):
+        target[sample] = stage.render_mouth(frame, mouth)
+        to_rest[sample], from_rest[sample] = map(packed_flow, stage.flows(frame, mouth))
     write_arrays(
-        shard_path(plan, shard), target=target, frame=frames.astype(np.int16), row=rows.astype(np.int32),
-        weights=weights.astype(np.float32),
+        shard_path(plan, shard), target=target, to_rest=to_rest, from_rest=from_rest, frame=frames.astype(np.int16),
+        row=rows.astype(np.int32), weights=weights.astype(np.float32),
     )  # fmt: skip
 
 

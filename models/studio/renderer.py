@@ -191,16 +191,20 @@ class Renderer:
         flat = clip[:, :2] / clip[:, 3:]
         return np.stack([flat[:, 0] * 0.5 + 0.5, 0.5 - flat[:, 1] * 0.5], 1) * self.size_px
 
+    def _place(self, pose: Pose, rotation: Rotation, breath: float) -> None:
+        """Put the vertices where they are in the world and on the screen."""
+        kernels.accumulate_normals(pose.vertices, self.head.triangles, self.head.moving_triangles, self._normals)
+        of_head, of_body = self._matrices(rotation, breath)
+        kernels.transform(
+            pose.vertices, self._normals, of_head, of_body, self._view, float(self.size_px * self.supersampling),
+            self._world, self._world_normals, self._screen,
+        )  # fmt: skip
+
     def _rasterise(
         self, pose: Pose, rotation: Rotation, breath: float, window: Window
     ) -> tuple[NDArray[np.int32], Floats, Floats]:
         head, ss = self.head, self.supersampling
-        kernels.accumulate_normals(pose.vertices, head.triangles, head.moving_triangles, self._normals)
-        of_head, of_body = self._matrices(rotation, breath)
-        kernels.transform(
-            pose.vertices, self._normals, of_head, of_body, self._view, float(self.size_px * ss),
-            self._world, self._world_normals, self._screen,
-        )  # fmt: skip
+        self._place(pose, rotation, breath)
         x0, y0, x1, y1 = (edge * ss for edge in window)
         shape = (y1 - y0, x1 - x0)
         depth = np.full(shape, 9, np.float32)
@@ -270,6 +274,34 @@ class Renderer:
         for name in ("eye0", "eye1"):
             self._local_light[self.head.span(name)] = 0.25 + 0.75 * pose.lids_open
         return self._local_light
+
+    def flow(
+        self,
+        pose: Pose,
+        other: Pose,
+        head_rotation: Rotation = (0.0, 0.0, 0.0),
+        window: Window | None = None,
+        breath: float = 0.0,
+    ) -> Floats:
+        """How far off, in a picture of ``other``, what each pixel of ``pose`` shows lies: backward optical flow.
+
+        Returns:
+            (height, width, 2), right and down in pixels; 0 on the backdrop, NaN where teeth or tongue show.
+        """
+        self._place(other, head_rotation, breath)
+        there = self._screen[:, :2].copy()
+        ss = self.supersampling
+        owner, share_u, share_v = (
+            part[::ss, ::ss] for part in self._rasterise(pose, head_rotation, breath, self._checked(window))
+        )
+        moved = ((there - self._screen[:, :2]) / ss).astype(np.float32)
+        first, second, third = np.moveaxis(moved[self.head.triangles[np.maximum(owner, 0)]], 2, 0)
+        u, v = (np.where(owner < 0, 0, share)[..., None] for share in (share_u, share_v))
+        flow = (1 - u - v) * first + u * second + v * third
+        flow[owner < 0] = 0
+        kinds = self.head.triangle_material[np.maximum(owner, 0)]
+        flow[np.isin(kinds, (Material.TEETH, Material.TONGUE)) & (owner >= 0)] = np.nan
+        return np.asarray(flow, np.float32)
 
     def materials(
         self,

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from models.studio.arkit import INDEX, weights
 from models.studio.backdrops import random_backdrop
-from models.studio.head import Head
+from models.studio.head import Head, Pose
 from models.studio.identity import Identity
 from models.studio.idle import REST, talking_weights
 from models.studio.light import Light, random_key, random_light
-from models.studio.renderer import Renderer, Rotation
+from models.studio.mesh import Floats
+from models.studio.renderer import Renderer, Rotation, Window
 from models.studio.stage import BOX_PX, PICTURE_PX, mouth_anchor
 
 POSE_LIMIT_DEG = 15.0
@@ -91,21 +92,27 @@ class Scene:
 
     def draw(self, shot: Shot, mouth: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
         """The face box, (288, 288, 3) RGB: at rest, or with the mouth's (52,) weights."""
-        x0, y0 = self._frame(shot)
+        window = self._frame(shot)
         self.renderer.light = shot.light
-        face = shot.weights if mouth is None else talking_weights(shot.weights, mouth)
-        pose = self.head.pose(face, shot.gaze)
-        return self.renderer.render(pose, shot.rotation, (x0, y0, x0 + BOX_PX, y0 + BOX_PX))
+        return self.renderer.render(self._pose(shot, mouth), shot.rotation, window)
 
-    def _frame(self, shot: Shot) -> tuple[int, int]:
-        """Point the camera for a shot; returns the box's corner."""
+    def flows(self, shot: Shot, mouth: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        """As ``Stage.flows``."""
+        talking, rest, where = self._pose(shot, mouth), self._pose(shot), (shot.rotation, self._frame(shot))
+        return self.renderer.flow(talking, rest, *where), self.renderer.flow(rest, talking, *where)
+
+    def _pose(self, shot: Shot, mouth: NDArray[np.float32] | None = None) -> Pose:
+        return self.head.pose(shot.weights if mouth is None else talking_weights(shot.weights, mouth), shot.gaze)
+
+    def _frame(self, shot: Shot) -> Window:
+        """Point the camera for a shot; returns the box."""
         aim = float(self._anchor[0, 1]) + shot.camera_rise
         self.renderer.aim(aim, 1.0)
         reach = max(self._reach((0.0, 0.0, 0.0)), self._reach(shot.rotation))
         self.renderer.aim(aim, shot.scale * (_CHIN_ROW - BOX_PX / 2) / reach)
         corner = self.renderer.project(self._anchor, shot.rotation)[0] - BOX_PX / 2 - shot.shift_px
         x0, y0 = np.clip(np.round(corner), 0, PICTURE_PX - BOX_PX)
-        return int(x0), int(y0)
+        return int(x0), int(y0), int(x0) + BOX_PX, int(y0) + BOX_PX
 
     def _reach(self, rotation: Rotation) -> float:
         """From the box's middle row down to the wide open jaw's chin, in pixels."""

@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.studio.mesh import Floats
+
 SHARD_SAMPLES = 256
 CAST = "cast"
 """In the place of an avatar's name: everybody."""
+FLOW_STEP_PX = 0.25
+NO_FLOW = -128
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,13 @@ class CorpusPlan:
 def shard_path(plan: CorpusPlan, shard: int) -> Path:
     """Where shard number ``shard`` goes."""
     return plan.out / f"shard-{shard:05d}.npz"
+
+
+def packed_flow(flow: Floats) -> NDArray[np.int8]:
+    """Flow in pixels as a shard keeps it: in steps of ``FLOW_STEP_PX``, ``NO_FLOW`` where it is NaN or too far."""
+    steps = np.round(flow / FLOW_STEP_PX)
+    far = ~(np.abs(steps) < -NO_FLOW).all(axis=-1, keepdims=True)
+    return np.asarray(np.where(far, NO_FLOW, steps), np.int8)
 
 
 def write_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from models.studio.head import Head, Pose
 from models.studio.identity import Identity
 from models.studio.idle import LOOP_FRAMES, IdlePose, idle_pose, talking_weights
-from models.studio.mesh import SkinPart, smoothstep
+from models.studio.mesh import Floats, SkinPart, smoothstep
 from models.studio.renderer import Renderer, Window
 
 PICTURE_PX = 512
@@ -79,6 +79,12 @@ class Stage:
     def render_mouth(self, frame: int, mouth: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The same box with the mouth's (52,) weights: an exact pair to ``idle_crop(frame)``."""
         return self._draw(frame, mouth, self._window(frame))
+
+    def flows(self, frame: int, mouth: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        """``Renderer.flow`` of that box, (288, 288, 2): from talking to rest, and from rest to talking."""
+        (talking, idle), (rest, _) = self.pose(frame, mouth), self.pose(frame)
+        where = idle.head_rotation, self._window(frame), idle.breath
+        return self.renderer.flow(talking, rest, *where), self.renderer.flow(rest, talking, *where)
 
     @staticmethod
     def blend_mask() -> NDArray[np.uint8]:

@@ -7,7 +7,9 @@ A folder of shards as ``models.studio.corpus`` writes them, ``shard-00000.npz`` 
     weights  (n, 52) float32: ARKit weights of the talking mouth
 
 and, if the sync term is to be used, with ``clip`` (n,) and ``clip_frame`` (n,), which clip of speech and
-which frame of it (-1: none), beside ``clip-00000.npy``, (80, columns): the clip's mel spectrogram.
+which frame of it (-1: none), beside ``clip-00000.npy``, (80, columns): the clip's mel spectrogram. Where a shard
+has ``to_rest`` and ``from_rest``, the flow between target and idle frame (see ``models.wav2lip.flow``), the network
+is told how the face moves.
 
 What the network gets as input is taken from the avatar as it is served, coded video and all. A corpus of the cast
 has no avatar: its shards hold ``idle`` (m, size, size, 3) uint8, which ``frame`` counts in, and ``mask.png`` beside
@@ -29,6 +31,7 @@ from models.avatar import Avatar
 from models.errors import MediaError
 from models.studio.visemes import curves_from_code, mouth_code
 from models.timebase import first_column
+from models.wav2lip.flow import FIELDS, Flow, Flows
 from models.wav2lip.pixels import scaled_crop
 
 SYNC_FRAMES = 5
@@ -48,6 +51,9 @@ class Batch:
     """(n, size, size, 3)."""
     code: NDArray[np.float32]
     """(n, K): the mouth code of the target."""
+    flow: Flow
+    """(n, size, size, 2): where in the face drawn on the target's pixels are, right and down in pixels from
+    themselves; NaN where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,14 @@ class Corpus:
         masks = [_read_mask(folder) if avatar is None else avatar.mask for folder, avatar in sources]
         self.mask = masks[0]
         parts, idle, self._sounds, self._ends = [], [], dict[int, Path](), list[int]()
+        flows: list[Flows] = []
         frames, samples = 0, 0
         for (folder, avatar), mask in zip(sources, masks, strict=True):
             if not np.array_equal(mask, self.mask):
                 name = folder.name if avatar is None else avatar.name
                 raise MediaError(f"'{name}' shows another part of the face than the first corpus; train it alone.")
-            part, faces, ends = _read_folder(folder, avatar)
+            part, faces, ends, known = _read_folder(folder, avatar)
+            flows += known
             self._ends += [samples + end for end in ends]
             samples += len(part["frame"])
             part["frame"] = part["frame"].astype(np.int64) + frames
@@ -96,6 +104,7 @@ class Corpus:
             parts.append(part)
         fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
         self.targets: NDArray[np.uint8] = fields["target"]
+        self._flows = Flows.joined(flows)
         self.frame: NDArray[np.int64] = fields["frame"]
         self.clip, self.clip_frame = fields["clip"], fields["clip_frame"].astype(np.int64)
         self.code = mouth_code(fields["weights"])
@@ -116,8 +125,9 @@ class Corpus:
             ValueError: ``inputs`` asks for others, and there is no ``rng`` to choose them.
         """
         idle, target, code = self.idle[self.frame[indices]], self.targets[indices], self.code[indices]
+        flow = self._flows.to_rest(indices)
         if inputs == AT_REST:
-            return Batch(idle, target, code)
+            return Batch(idle, target, code, flow)
         if rng is None:
             raise ValueError("Other inputs than resting ones are chosen at random: give an rng.")
         chance = rng.random(len(indices))
@@ -125,10 +135,12 @@ class Corpus:
             same_pose = self._of_frame[int(self.frame[indices[n]])]
             if chance[n] < inputs.hushed:
                 target[n], code[n] = idle[n], 0.0
-                idle[n] = self.targets[rng.choice(same_pose)]
+                other = int(rng.choice(same_pose))
+                idle[n], flow[n] = self.targets[other], self._flows.from_rest(other)
             elif len(others := same_pose[same_pose != indices[n]]):
-                idle[n] = self.targets[rng.choice(others)]
-        return Batch(idle, target, code)
+                other = int(rng.choice(others))
+                idle[n], flow[n] = self.targets[other], self._flows.between(int(indices[n]), other)
+        return Batch(idle, target, code, flow)
 
     def held_out(self, count: int) -> NDArray[np.int64]:
         """Indices of the last samples of every avatar and of the cast's shards, ``count`` in all, to judge by."""
@@ -183,13 +195,16 @@ def _read_mask(folder: Path) -> NDArray[np.uint8]:
     return np.asarray(mask, dtype=np.uint8)
 
 
-def _read_folder(folder: Path, avatar: Avatar | None) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint8], list[int]]:
-    """A folder's samples; the faces they are drawn on; and where the samples end that lie next to each other."""
+def _read_folder(
+    folder: Path, avatar: Avatar | None
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint8], list[int], list[Flows]]:
+    """A folder's samples; the faces they are drawn on; where samples end that lie next to each other; their flows."""
     shards = sorted(folder.glob("shard-*.npz"))
     if not shards:
         raise MediaError(f"{folder} holds no shards; draw a corpus with visavis train corpus.")
     parts = [_read(shard, own_faces=avatar is None) for shard in shards]
     faces: list[NDArray[np.uint8]] = []
+    flows: list[Flows] = []
     ends, seen, samples = [], 0, 0
     for part in parts:
         told = _told_by_code(part["weights"])
@@ -198,22 +213,26 @@ def _read_folder(folder: Path, avatar: Avatar | None) -> tuple[dict[str, NDArray
             part["frame"] = part["frame"].astype(np.int64) + seen
             seen += len(faces[-1])
         part.update({name: values[told] for name, values in part.items()})
+        flows.append(
+            Flows(len(part["frame"]), part["target"].shape[1], part.pop("to_rest", None), part.pop("from_rest", None))
+        )
         samples += len(part["frame"])
         ends.append(samples)
     fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
     if avatar is None:
-        return fields, np.concatenate(faces), ends
+        return fields, np.concatenate(faces), ends, flows
     if fields["frame"].max() >= len(avatar):
         raise MediaError(f"{folder} was drawn for a longer idle loop than '{avatar.name}' has; draw it again.")
     size = fields["target"].shape[1]
-    return fields, np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in range(len(avatar))]), ends[-1:]
+    crops = np.stack([scaled_crop(avatar.crop_rgb(i), size) for i in range(len(avatar))])
+    return fields, crops, ends[-1:], flows
 
 
 def _read(shard: Path, own_faces: bool) -> dict[str, NDArray[Any]]:
     wanted = ("target", "frame", "weights") + (("idle",) if own_faces else ())
     try:
         with np.load(shard) as data:
-            fields = {name: data[name] for name in wanted}
+            fields = {name: data[name] for name in wanted + tuple(name for name in FIELDS if name in data)}
             for name in ("clip", "clip_frame"):
                 fields[name] = data[name] if name in data else np.full(len(data["frame"]), _ABSENT)
     except (OSError, KeyError, ValueError) as error:

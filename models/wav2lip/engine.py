@@ -22,7 +22,7 @@ from models.runtime.names import DeviceName, RuntimeName
 from models.runtime.precision import preferred_dtype
 from models.runtime.runtime import Runtime, choose
 from models.runtime.scripted import Call
-from models.wav2lip.network import Generator
+from models.wav2lip.network import Generator, prefiltered
 from models.wav2lip.packing import Packing, Rows
 from models.wav2lip.painter import Painter
 from models.wav2lip.pixels import scaled_crop
@@ -81,6 +81,7 @@ class Wav2LipEngine:
         self._ear = self._fast(folded.audio_encoder)
         self._blocks = nn.ModuleList(self._fast(block) for block in folded.face_decoder_blocks)
         self._output = self._fast(folded.output_block)
+        self._flow_block = self._fast(folded.flow_block) if folded.flow_block is not None else None
         self._painters: dict[Cutout, Call] = {}
 
     def _fast(self, module: nn.Module) -> nn.Module:
@@ -96,7 +97,6 @@ class Wav2LipEngine:
         """``prepare`` in steps of a few frames."""
         size = self.info.size
         cutout = Cutout.of_mask(avatar.mask, size)
-        rows, columns = (slice(span.start, span.stop) for span in (cutout.drawn.rows, cutout.drawn.columns))
         prepared: PreparedAvatar | None = None
         for first in range(0, len(avatar), _PREPARE_BATCH):
             indices = range(first, min(first + _PREPARE_BATCH, len(avatar)))
@@ -106,8 +106,10 @@ class Wav2LipEngine:
             pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)
             encoded = self._encode(pictures.to(self.runtime.device))[::-1]
             features = [cutout.cut(feature, level).cpu() for level, feature in enumerate(encoded)]
-            packing = Packing.of(features, pictures[:, :, rows, columns])
-            packed = packing.pack(features, pictures[:, :, rows, columns])
+            drawn_on = pictures if self._flow_block is None else _prefiltered(pictures)
+            reference = cutout.reference_part(drawn_on)
+            packing = Packing.of(features, reference)
+            packed = packing.pack(features, reference)
             if prepared is None:
                 paint = self._painter(cutout, packing, packed)
                 halves, coarse = (
@@ -151,7 +153,7 @@ class Wav2LipEngine:
     def _painter(self, cutout: Cutout, packing: Packing, example: Rows) -> Call:
         """What draws a part of the picture; avatars with the same mask share it."""
         if cutout not in self._painters:
-            painter = Painter(self._ear, self._blocks, self._output, cutout, packing)
+            painter = Painter(self._ear, self._blocks, self._output, self._flow_block, cutout, packing)
             mels = torch.zeros((len(example.halves), N_MELS, WINDOW_COLUMNS))
             self._painters[cutout] = self.runtime.call(painter, mels, example.halves, example.coarse)
         return self._painters[cutout]
@@ -186,6 +188,11 @@ def load_engine(
     """
     generator, info = load_weights(weights or ASSET)
     return Wav2LipEngine(generator, info, dtype, choose(runtime, device))
+
+
+def _prefiltered(pictures: Tensor) -> Tensor:
+    """``network.prefiltered`` of uint8 pictures, as such."""
+    return (255 * prefiltered(pictures.float() / 255)).round_().byte()
 
 
 def _alike(requests: Sequence[RenderRequest]) -> list[list[int]]:

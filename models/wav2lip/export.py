@@ -40,6 +40,7 @@ _KEPT_FLOAT = (
     *(f"/face_encoder_blocks.{level}/" for level in (0, 1, 2, 3)),
     *(f"/face_decoder_blocks.{level}/" for level in (4, 5, 6)),
     "/output_block/",
+    "/Conv",  # of network.prefiltered: what stays the reference's own must stay so to the pixel
 )
 
 Sample = dict[str, NDArray[np.float32]]

@@ -21,6 +21,17 @@ from models.wav2lip.layers import UpBlock
 CORE_SIZE = 96
 """Side of the outermost level, and of the published generator's pictures."""
 SIZES = (CORE_SIZE, 3 * CORE_SIZE)
+REACH_PX = 24
+"""How far a picture of size 288 is moved at most, each way: more than speech moves a jaw in 99 of 100 frames."""
+MARGIN_PX = REACH_PX + 2
+"""What a moved pixel is read from lies no further away."""
+FLOW_LEVEL = 3
+"""The decoder's level that flow is made from, counted from the innermost: 12x12."""
+_COLOURS = 3
+_ASIDE_PX = 0.21
+"""The best shift, whatever the picture (section III)."""
+_TAPS = 10
+"""The filter falls by 0.27 a pixel, so the next tap is below a part in a million."""
 
 
 class Generator(nn.Module):
@@ -38,8 +49,11 @@ class Generator(nn.Module):
 
     Size 288 folds blocks of 3x3 pixels into channels before the face encoder, whose first block is then C3 16
     on 54 channels, and out of channels behind the output block, whose hidden layer has 128 channels. What it
-    draws is four channels, colour and opacity, laid over the reference crop: skin that speech does not move
-    stays the reference's own, to the pixel.
+    draws is six channels, see ``laid_over``: colour and opacity, and flow, along which the reference crop is moved
+    before they are laid over it (as in Siarohin et al., "First Order Motion Model for Image Animation", NeurIPS 2019).
+    So skin keeps its grain where speech moves it, as stubble on a jaw, and stays the reference's own, to the pixel,
+    where it does not. Flow is smooth, so a branch makes it: from the decoder's level of 12x12, T3x2 128 +2
+    | T3x2 64 | C3 2, scaled up to the picture.
 
     Channels are multiplied by ``width`` but stay at least 8, in the decoder and output block and in the face
     encoder's first block at size 288 at least 16: those draw the detail, and a vector unit does 16 channels in
@@ -62,6 +76,7 @@ class Generator(nn.Module):
         self.audio_encoder = audio_encoder(self.ear_width, ear_residuals, self.embedding_channels)
         self.face_decoder_blocks = nn.ModuleList(_face_decoder(d, c))
         self.output_block = _output_block(d, d[64] + outer, self.fold)
+        self.flow_block = _flow_block(d, d[384] + c[128]) if self.fold > 1 else None
 
     @property
     def embedding_channels(self) -> int:
@@ -80,10 +95,11 @@ class Generator(nn.Module):
             (n, 3, size, size), or (b, 3, t, size, size), in [0, 1].
         """
         if mel.dim() == 4:
-            return laid_over(self.decode(self.audio_encoder(mel), self.encode_face(face)), face[:, 3:])
+            drawn = self.decode(self.audio_encoder(mel), self.encode_face(face))
+            return drawn if self.flow_block is None else laid_over(drawn, prefiltered(face[:, 3:]))
         batch, frames = mel.shape[:2]
-        drawn = self(mel.transpose(0, 1).flatten(0, 1), face.permute(2, 0, 1, 3, 4).flatten(0, 1))
-        return drawn.view(frames, batch, *drawn.shape[1:]).permute(1, 2, 0, 3, 4)  # type: ignore[no-any-return]
+        shown = self(mel.transpose(0, 1).flatten(0, 1), face.permute(2, 0, 1, 3, 4).flatten(0, 1))
+        return shown.view(frames, batch, *shown.shape[1:]).permute(1, 2, 0, 3, 4)  # type: ignore[no-any-return]
 
     def encode_face(self, face: Tensor) -> list[Tensor]:
         """Face features from the outermost (96x96) to the innermost (1x1)."""
@@ -96,16 +112,65 @@ class Generator(nn.Module):
 
     def decode(self, embedding: Tensor, features: list[Tensor]) -> Tensor:
         """Audio embedding (n, c, 1, 1) and ``encode_face``'s features -> what to show, for ``laid_over``."""
-        x = embedding
-        for block, feature in zip(self.face_decoder_blocks, reversed(features), strict=True):
+        x, flow = embedding, None
+        for level, (block, feature) in enumerate(zip(self.face_decoder_blocks, reversed(features), strict=True)):
             x = torch.cat((block(x), feature), dim=1)
-        return cast(Tensor, self.output_block(x))
+            if level == FLOW_LEVEL and self.flow_block is not None:
+                flow = self.flow_block(x)
+        drawn = self.output_block(x)
+        return drawn if flow is None else torch.cat((drawn.float(), scaled_flow(flow, self.size)), dim=1)
 
 
-def laid_over(drawn: Tensor, reference: Tensor) -> Tensor:
-    """What a generator draws, over the reference crop (n, 3, h, w) where it draws with an opacity."""
-    colour, *opacity = drawn.split(3, dim=1)  # type: ignore[no-untyped-call]
-    return torch.lerp(reference, colour, opacity[0]) if opacity else colour
+def laid_over(drawn: Tensor, reference: Tensor, row: int = 0, column: int = 0) -> Tensor:
+    """What a generator draws, over the reference crop where it draws with an opacity.
+
+    Args:
+        drawn: (n, 3, h, w), which is the picture; or (n, 6, h, w): colour, opacity, and what ``flow_px`` reads.
+        reference: (n, 3, H, W), ``prefiltered``, with ``MARGIN_PX`` around what is drawn, but for where the crop ends.
+        row: where in it what is drawn begins.
+        column: likewise.
+    """
+    colour, *more = drawn.contiguous().split(_COLOURS, dim=1)  # type: ignore[no-untyped-call]
+    if not more:
+        return cast(Tensor, colour)
+    return torch.lerp(_moved(reference, flow_px(drawn), row, column), colour, more[0][:, :1])
+
+
+def flow_px(drawn: Tensor) -> Tensor:
+    """Where in the reference crop the pixels drawn (n, 6, h, w) are, right and down from themselves: (n, 2, h, w)."""
+    return REACH_PX * drawn[:, _COLOURS + 1 :]
+
+
+def scaled_flow(flow: Tensor, size: int) -> Tensor:
+    """The flow block's flow (n, 2, h, w) at every pixel of the picture: (n, 2, size, size) float32."""
+    planes = flow.float().contiguous()  # with channels last this takes four times as long
+    return functional.interpolate(planes, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def prefiltered(picture: Tensor) -> Tensor:
+    """A picture (n, c, h, w) in [0, 1] as ``laid_over`` reads it between its pixels, in [0, 1] too.
+
+    Linear interpolation takes a third of a picture's sharpness. Read a little aside, of a picture filtered so that
+    its own pixels still come out, it takes none, and costs a quarter of a cubic one (Blu, Thevenaz & Unser, "Linear
+    interpolation revitalized", IEEE Transactions on Image Processing 13, 2004).
+    """
+    ratio = -_ASIDE_PX / (1 - _ASIDE_PX)
+    taps = torch.tensor([ratio**n / (1 - _ASIDE_PX) for n in reversed(range(_TAPS))], device=picture.device)
+    planes = picture.flatten(0, 1).unsqueeze(1)
+    padded = functional.pad(planes, (_TAPS - 1, 0, _TAPS - 1, 0), mode="replicate")
+    filtered = functional.conv2d(functional.conv2d(padded, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
+    return filtered.view_as(picture).clamp(0, 1)
+
+
+def _moved(reference: Tensor, flow: Tensor, row: int, column: int) -> Tensor:
+    """The reference crop as it lies where ``flow`` (n, 2, h, w) points to."""
+    right, down = flow.clamp(-REACH_PX, REACH_PX).unbind(1)
+    rows, columns = (torch.arange(size, device=flow.device) - _ASIDE_PX for size in flow.shape[2:])
+    down_share, right_share = (2 / (size - 1) for size in reference.shape[2:])  # of what grid_sample calls -1 to 1
+    x = right * right_share + ((columns + column) * right_share - 1)
+    y = down * down_share + ((rows + row) * down_share - 1).unsqueeze(1)
+    places = torch.stack((x, y), dim=-1)
+    return functional.grid_sample(reference, places, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def _face_encoder(c: dict[int, int], fold: int) -> list[nn.Module]:
@@ -139,3 +204,13 @@ def _output_block(d: dict[int, int], inputs: int, fold: int) -> nn.Sequential:
     assert to_pixels.bias is not None
     nn.init.constant_(to_pixels.bias[-(fold**2) :].detach(), -3.0)
     return nn.Sequential(ConvBlock(inputs, hidden, 3, 1, 1), to_pixels, nn.PixelShuffle(fold), nn.Sigmoid())
+
+
+def _flow_block(d: dict[int, int], inputs: int) -> nn.Sequential:
+    to_flow = nn.Conv2d(d[64], 2, 3, 1, 1)
+    nn.init.zeros_(to_flow.weight)  # nothing is moved at first
+    assert to_flow.bias is not None
+    nn.init.zeros_(to_flow.bias)
+    return nn.Sequential(
+        UpBlock(inputs, d[128], 3, 2, 1, 1), *residuals(d[128], 2), UpBlock(d[128], d[64], 3, 2, 1, 1), to_flow
+    )

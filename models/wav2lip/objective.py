@@ -27,6 +27,10 @@ class Weights:
     """How much of the input's mouth is left, see ``kept``."""
     moved: float = 4.0
     """How much more a pixel counts that speech changes than one that stays as in the idle frame."""
+    flow: float = 0.1
+    """How far the face is moved to a wrong place, a pixel; where the corpus tells the right one."""
+    opacity: float = 0.04
+    """How much is painted over the moved face, which is the sharper of two that are as near."""
     sync: float = 0.0
     """The lip-sync expert's opinion; needs an expert and a corpus with sound."""
     critic: float = 0.0
@@ -78,6 +82,19 @@ def kept(drawn: Tensor, target: Tensor, face: Tensor) -> Tensor:
     left, before = (functional.avg_pool2d(x - target, _PATCH_PX, ceil_mode=True).flatten(1) for x in (drawn, face))
     share = (left * before).mean(1) / (before.square().mean(1) + _FAINT)
     return share.square().mean()
+
+
+def misplaced(flow: Tensor, true: Tensor, paste: Tensor) -> Tensor:
+    """Mean distance in pixels from the true flow, both (n, 2, h, w), where it is not NaN; weighted by ``paste``."""
+    known = ~true.isnan().any(dim=1, keepdim=True)
+    weights = paste * known
+    off = (flow - true.nan_to_num()).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+    return (weights * off).sum() / weights.sum().clamp_min(1.0)
+
+
+def opacity(painted: Tensor, paste: Tensor) -> Tensor:
+    """Mean share that is painted over, (n, 1, h, w), weighted by ``paste``."""
+    return (paste * painted).mean() / paste.mean()
 
 
 def embedding_of(code: Tensor, channels: int) -> Tensor:

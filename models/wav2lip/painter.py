@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from models.wav2lip.network import laid_over
 from models.wav2lip.packing import Packing
 from models.wav2lip.region import Cutout
 
@@ -12,10 +11,16 @@ class Painter(nn.Module):
     """Draws one part of the picture. The networks are shared by all parts, and not copied."""
 
     def __init__(
-        self, ear: nn.Module, blocks: nn.ModuleList, output: nn.Module, cutout: Cutout, packing: Packing
+        self,
+        ear: nn.Module,
+        blocks: nn.ModuleList,
+        output: nn.Module,
+        flow_block: nn.Module | None,
+        cutout: Cutout,
+        packing: Packing,
     ) -> None:
         super().__init__()
-        self.ear, self.blocks, self.output = ear, blocks, output
+        self.ear, self.blocks, self.output, self.flow_block = ear, blocks, output, flow_block
         self.cutout, self.packing = cutout, packing
 
     def forward(self, mel: Tensor, halves: Tensor, coarse: Tensor) -> Tensor:
@@ -32,6 +37,6 @@ class Painter(nn.Module):
         dtype = next(self.output.parameters()).dtype
         features, reference = self.packing.unpack(halves, coarse, dtype)
         embedding = self.ear(mel.unsqueeze(1).to(dtype))
-        drawn = self.cutout.decode(self.blocks, self.output, embedding, features)
-        shown = laid_over(drawn.float(), reference.float().div_(255)).mul_(255).round_()
+        drawn = self.cutout.decode(self.blocks, self.output, self.flow_block, embedding, features)
+        shown = self.cutout.laid_over(drawn.float(), reference.float().div_(255)).mul_(255).round_()
         return shown.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

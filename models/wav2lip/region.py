@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.wav2lip.network import CORE_SIZE
+from models.wav2lip.network import CORE_SIZE, FLOW_LEVEL, MARGIN_PX, laid_over, scaled_flow
 
 RESIDUAL_MARGIN = 2
 """Two 3x3 convolutions follow each transposed one."""
@@ -89,6 +89,8 @@ def needed_rects(drawn: Rect, size: int) -> list[Rect]:
         spans = [core.grown(OUTPUT_MARGIN, CORE_SIZE)]
         for inner, outer in pairwise(LEVELS[::-1]):
             spans.append(_below(spans[-1], inner, outer))
+        if fold > 1:  # flow is made from all of its level
+            spans[-1 - FLOW_LEVEL :] = [Span(0, side) for side in LEVELS[FLOW_LEVEL::-1]]
         axes.append(spans[::-1])
     return [Rect(rows, columns) for rows, columns in zip(*axes, strict=True)]
 
@@ -130,27 +132,52 @@ class Cutout:
 
     def drawn_part(self, pictures: Tensor) -> Tensor:
         """What of whole pictures (n, c, size, size) is drawn: (n, c, h, w)."""
+        return pictures[self.drawn.within(whole(self.size))]
+
+    @property
+    def reference(self) -> Rect:
+        """The part of the face that ``network.laid_over`` draws upon."""
+        margin = MARGIN_PX if self.size > CORE_SIZE else 0
+        return Rect(*(span.grown(margin, self.size) for span in (self.drawn.rows, self.drawn.columns)))
+
+    def reference_part(self, pictures: Tensor) -> Tensor:
+        """What of whole ``prefiltered`` pictures (n, c, size, size) is drawn upon: (n, c, H, W)."""
+        return pictures[self.reference.within(whole(self.size))]
+
+    def laid_over(self, drawn: Tensor, reference: Tensor) -> Tensor:
+        """The part drawn, (n, c, h, w) as ``decode`` makes it, upon ``reference_part``: (n, 3, h, w)."""
         rows, columns = self.drawn.rows, self.drawn.columns
-        return pictures[:, :, rows.start : rows.stop, columns.start : columns.stop]
+        row, column = rows.start - self.reference.rows.start, columns.start - self.reference.columns.start
+        return laid_over(drawn, reference, row, column)
 
     def decode(
-        self, blocks: Iterable[nn.Module], output: nn.Module, embedding: Tensor, features: Iterable[Tensor]
+        self,
+        blocks: Iterable[nn.Module],
+        output: nn.Module,
+        flow_block: nn.Module | None,
+        embedding: Tensor,
+        features: Iterable[Tensor],
     ) -> Tensor:
         """What ``Generator.decode`` draws, but only this part of it.
 
         Args:
             blocks: the decoder's blocks.
             output: the output block.
+            flow_block: likewise, where the network has one.
             embedding: (n, c, 1, 1).
             features: cut face features, innermost first, one a block.
 
         Returns:
-            (n, c, h, w) in [0, 1], the size of ``drawn``, for ``network.laid_over``.
+            (n, c, h, w), the size of ``drawn``, for ``laid_over``.
         """
-        x, held = embedding, whole(1)
+        x, held, flow = embedding, whole(1), None
         for level, (block, feature) in enumerate(zip(blocks, features, strict=True)):
             if level:
                 held = upsampled(self.needed[level - 1], LEVELS[level - 1], LEVELS[level])
             x = torch.cat((block(x)[self.needed[level].within(held)], feature), dim=1)
+            if level == FLOW_LEVEL and flow_block is not None:
+                flow = flow_block(x)
         drawn: Tensor = output(x)[self.drawn.within(self.needed[-1].times(self.size // CORE_SIZE))]
-        return drawn
+        if flow is None:
+            return drawn
+        return torch.cat((drawn.float(), self.drawn_part(scaled_flow(flow, self.size))), dim=1)

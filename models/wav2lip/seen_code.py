@@ -61,7 +61,7 @@ def _seen(
     optimiser = torch.optim.Adam([code], lr=_RATE)
     for _ in range(_STEPS):
         with _bfloat16():
-            drawn = draw(generator, cutout, code, features, resting)
+            drawn = draw(generator, cutout, code, features, idle).picture
         l1, _ = objective.l1_and_edge(drawn, shown, weights)
         picture = l1 + factors.coarse * objective.coarse(drawn, shown, weights)
         # The picture's terms are means over the batch, the code's a sum.

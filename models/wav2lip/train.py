@@ -35,7 +35,7 @@ from models.wav2lip import losses, objective
 from models.wav2lip.checkpoint import load_state, save_state
 from models.wav2lip.corpus import SYNC_FRAMES, Batch, Corpus, Inputs, has_own_faces
 from models.wav2lip.discriminator import QualityDiscriminator
-from models.wav2lip.from_code import draw, face_features, planes
+from models.wav2lip.from_code import Drawn, draw, face_features, planes
 from models.wav2lip.merge import info_of, merged
 from models.wav2lip.network import Generator
 from models.wav2lip.region import Cutout
@@ -120,13 +120,17 @@ class Trainer:
             group["lr"] = self.recipe.rate_at(self.step)
         self.generator.train()
         idle, target = (self.cutout.drawn_part(planes(pictures)) for pictures in (batch.idle, batch.target))
-        drawn = self.draw(batch)
+        drawn, opacity, flow = self.draw(batch)
         weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
         l1, edge = objective.l1_and_edge(drawn, target, weights)
         coarse, kept = objective.coarse(drawn, target, weights), objective.kept(drawn, target, idle)
-        terms = {"l1": l1, "edge": edge, "coarse": coarse, "kept": kept}
+        misplaced = objective.misplaced(
+            flow, self.cutout.drawn_part(torch.from_numpy(batch.flow).permute(0, 3, 1, 2)), self.paste
+        )
+        terms = {"l1": l1, "edge": edge, "coarse": coarse, "kept": kept, "flow": misplaced}
+        terms["opacity"] = objective.opacity(opacity, self.paste)
         factors = self.recipe.weights
-        total = l1 + factors.edge * edge + factors.coarse * coarse + factors.kept * kept
+        total = l1 + sum(getattr(factors, name) * terms[name] for name in ("edge", "coarse", "kept", "flow", "opacity"))
         if self.expert is not None and self.recipe.weights.sync:
             terms["sync"] = self._sync(batch, drawn, indices)
             total = total + self.recipe.weights.sync * terms["sync"]
@@ -136,18 +140,18 @@ class Trainer:
             terms["taken"] = losses.taken_for(self.critic.judge(fake), 1.0)
             total = total + self.recipe.weights.critic * terms["taken"]
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self.optimiser.step()
         self._update_average()
         self.step += 1
         return {"total": float(total.detach())} | {n: float(t.detach()) for n, t in terms.items()}
 
-    def draw(self, batch: Batch) -> Tensor:
-        """The drawn part of each sample, (n, 3, h, w), from idle frame and code."""
+    def draw(self, batch: Batch) -> Drawn:
+        """The drawn part of each sample, from idle frame and code."""
         whole, code = planes(batch.idle), torch.from_numpy(batch.code)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
             features = face_features(self.generator, self.cutout, whole)
-            return draw(self.generator, self.cutout, code, features, self.cutout.drawn_part(whole))
+            return draw(self.generator, self.cutout, code, features, whole)
 
     @torch.no_grad()
     def sheet(self, path: Path, count: int = 8) -> None:
@@ -157,7 +161,7 @@ class Trainer:
         own = {n: t.clone() for n, t in self.generator.state_dict().items()}
         self.generator.load_state_dict(self.average)
         self.generator.eval()
-        painted = objective.canvas(planes(batch.idle), self.draw(batch), self.cutout)
+        painted = objective.canvas(planes(batch.idle), self.draw(batch).picture, self.cutout)
         self.generator.load_state_dict(own)
         drawn = (painted * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         write_sheet(path, list(zip(batch.idle, batch.target, drawn, strict=True)))
@@ -301,6 +305,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--kept", type=float, default=objective.Weights.kept, help="weight of what is left of the input"
     )
+    parser.add_argument(
+        "--flow", type=float, default=objective.Weights.flow,
+        help="weight of each pixel that the face is moved off its true place",
+    )  # fmt: skip
     parser.add_argument("--talking", type=float, default=_TALKING, help="share drawn on faces that talk already")
     parser.add_argument("--hushed", type=float, default=_HUSHED, help="share of talking faces that are brought to rest")
     parser.add_argument("--batch", type=int, default=16)
@@ -323,7 +331,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         rate=arguments.rate or (_OWN_RATE if arguments.video else _RATE),
         width=arguments.width,
         inputs=Inputs(arguments.talking, arguments.hushed),
-        weights=objective.Weights(kept=arguments.kept, sync=arguments.sync, critic=arguments.critic),
+        weights=objective.Weights(
+            kept=arguments.kept, flow=arguments.flow, sync=arguments.sync, critic=arguments.critic
+        ),
     )
     avatars = [load_avatar(folder) for folder in arguments.avatar]
     sources: list[tuple[Path, Avatar | None]] = []

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -88,3 +89,26 @@ def test_the_mask_is_feathered_and_covers_the_mouth() -> None:
     assert (mask[161:256, 66:222] == 255).all()
     assert np.abs(np.diff(mask.astype(int), axis=0)).max() < 64
     assert np.abs(np.diff(mask.astype(int), axis=1)).max() < 64
+
+
+@pytest.mark.parametrize("who", ["stage", "leo_stage"])
+def test_flow_lays_the_resting_face_on_the_talking_one_and_back(request: pytest.FixtureRequest, who: str) -> None:
+    stage: Stage = request.getfixturevalue(who)
+    mouth = weights(jawOpen=0.6, mouthSmile=0.3)
+    rest, talking = stage.idle_crop(20), stage.render_mouth(20, mouth)
+    to_rest, from_rest = stage.flows(20, mouth)
+    rows, columns = np.mgrid[:BOX_PX, :BOX_PX].astype(np.float32)
+    # The chin: neither lips nor the inside of the mouth, which rest hides.
+    chin = np.s_[198:226, 110:178]
+    for shown, source, flow in ((talking, rest, to_rest), (rest, talking, from_rest)):
+        assert not np.isnan(flow[chin]).any()
+        assert np.abs(flow[chin][..., 1]).max() > 5
+        moved = cv2.remap(source, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_CUBIC)
+        off, before = (np.abs(picture[chin].astype(int) - shown[chin]).mean() for picture in (moved, source))
+        assert off < 0.6 * before
+    assert np.isnan(to_rest).any(axis=2)[165:230, 110:178].any()  # teeth or tongue show, and were hidden
+
+
+def test_a_face_at_rest_does_not_flow(stage: Stage) -> None:
+    for flow in stage.flows(7, np.zeros(52, np.float32)):
+        np.testing.assert_allclose(flow, 0, atol=1e-3)

@@ -6,17 +6,27 @@ import cv2
 import numpy as np
 
 from models.studio.arkit import ARKIT_NAMES
+from models.studio.shards import packed_flow
 from models.wav2lip.corpus import Corpus
 from models.wav2lip.pixels import scaled_crop
 from tests.unit.wav2lip.avatars import soft_avatar
 
+SINK_PX = 12
 JAW = ARKIT_NAMES.index("jawOpen")
 
 
 def write_corpus(
-    folder: Path, samples: int = 48, shards: int = 2, clips: bool = False, own_faces: bool = False
+    folder: Path,
+    samples: int = 48,
+    shards: int = 2,
+    clips: bool = False,
+    own_faces: bool = False,
+    flows: bool = False,
 ) -> None:
-    """Shards as the studio writes them; with ``own_faces``, as of the cast."""
+    """Shards as the studio writes them; with ``own_faces``, as of the cast.
+
+    ``flows``: the whole face sinks by ``SINK_PX`` as the jaw opens.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
     avatar = soft_avatar(frames=4)
@@ -29,6 +39,10 @@ def write_corpus(
         frame = rng.integers(0, len(avatar), samples)
         target = np.stack([_talking(idle[f], w) for f, w in zip(frame, jaw, strict=True)])
         fields = {"target": target, "frame": frame.astype(np.int16), "weights": weights}
+        if flows:
+            down = np.zeros((samples, 288, 288, 2), np.float32)
+            down[..., 1] = SINK_PX * jaw[:, None, None]
+            fields |= {"to_rest": packed_flow(-down), "from_rest": packed_flow(down)}
         if own_faces:
             fields |= {"idle": np.stack(idle) // (1 + shard)}
             cv2.imwrite(str(folder / "mask.png"), avatar.mask)

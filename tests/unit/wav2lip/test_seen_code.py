@@ -24,7 +24,7 @@ def shown() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     whole = planes(idle)
     with torch.inference_mode():
         features = face_features(generator, cutout, whole)
-        drawn = draw(generator, cutout, torch.from_numpy(codes), features, cutout.drawn_part(whole))
+        drawn = draw(generator, cutout, torch.from_numpy(codes), features, whole).picture
         talking = canvas(whole, drawn, cutout)
     return idle, (255 * talking).round().byte().permute(0, 2, 3, 1).numpy(), codes
 

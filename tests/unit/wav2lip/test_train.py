@@ -22,7 +22,7 @@ from models.wav2lip.syncnet import SyncNet
 from models.wav2lip.train import Recipe, Trainer
 from models.wav2lip.weights import load_generator
 from tests.unit.wav2lip.avatars import soft_avatar
-from tests.unit.wav2lip.corpora import small_corpus, write_corpus
+from tests.unit.wav2lip.corpora import SINK_PX, small_corpus, write_corpus
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,10 +67,10 @@ def test_the_loss_falls_and_the_code_reaches_the_picture(
     first = terms = trainer.advance()
     while terms["total"] >= 0.2 * first["total"] and trainer.step < 400:
         terms = trainer.advance()
-    assert set(terms) == {"total", "l1", "edge", "coarse", "kept"}
+    assert set(terms) == {"total", "l1", "edge", "coarse", "kept", "flow", "opacity"}
     assert terms["total"] < 0.2 * first["total"]
     with torch.no_grad():  # by the batch's own statistics: the running ones lag behind so fast a training
-        shut, wide = trainer.draw(trainer.corpus.batch(pair))
+        shut, wide = trainer.draw(trainer.corpus.batch(pair)).picture
     assert (shut - wide).abs().max() > 0.1
     trainer.sheet(tmp_path / "sheet.png", count=3)
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
@@ -128,7 +128,7 @@ def test_critic_and_sync_terms_teach_too(spoken: Corpus) -> None:
     assert with_terms.critic is not None
     before = [p.detach().clone() for p in with_terms.critic.parameters()]
     terms, plain = with_terms.advance(), without.advance()
-    assert set(terms) == {"total", "l1", "edge", "coarse", "kept", "sync", "critic", "taken"}
+    assert set(terms) == {"total", "l1", "edge", "coarse", "kept", "flow", "opacity", "sync", "critic", "taken"}
     assert terms["l1"] == plain["l1"]
     assert any(not torch.equal(b, p) for b, p in zip(before, with_terms.critic.parameters(), strict=True))
     # AdamW's steps have the gradient's sign: other signs mean that the terms reached the weights.
@@ -224,6 +224,27 @@ def test_some_talking_inputs_are_brought_to_rest(folder: Path) -> None:
         assert (batch.idle[index] == same_pose).all(axis=(1, 2, 3)).any()
     with pytest.raises(ValueError, match="rng"):
         corpus.batch(indices, Inputs(hushed=1.0))
+
+
+def test_the_flow_is_from_what_is_drawn_to_what_it_is_drawn_on(tmp_path: Path) -> None:
+    write_corpus(tmp_path, samples=12, shards=1, flows=True)
+    corpus, indices = small_corpus(tmp_path), np.arange(12)
+    with np.load(tmp_path / "shard-00000.npz") as data:
+        jaw = data["weights"][:, ARKIT_NAMES.index("jawOpen")]
+
+    def opening(picture: np.ndarray) -> float:
+        """Of the sample, or the face at rest, that looks like this."""
+        found = np.flatnonzero((corpus.targets == picture).all(axis=(1, 2, 3)))
+        return float(jaw[found[0]]) if len(found) else 0.0
+
+    for inputs in (Inputs(), Inputs(talking=1.0), Inputs(hushed=1.0)):
+        batch = corpus.batch(indices, inputs, np.random.default_rng(3))
+        for idle, target, flow in zip(batch.idle, batch.target, batch.flow, strict=True):
+            sunk = SINK_PX * (opening(idle) - opening(target))
+            # Each of two flows is stored to an eighth of a pixel, and mouths look alike up to a thirtieth of a jaw.
+            np.testing.assert_allclose(flow[100, 100], [0, sunk], atol=0.25 + SINK_PX / 30)
+    terms = Trainer(corpus, recipe(1, inputs=Inputs(hushed=1.0))).advance()
+    assert terms["flow"] == pytest.approx(SINK_PX * jaw.mean(), rel=0.5)  # an untrained network moves nothing yet
 
 
 def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Path) -> None:
