@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import errno
 import logging
+import socket
 import ssl
 import sys
 from collections.abc import Sequence
@@ -23,6 +25,8 @@ from server import (
     train,
 )
 from server.jobs import worker
+
+_CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,17 +110,26 @@ def _serve(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, overrides)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aioice").setLevel(logging.WARNING)
-    scheme = "https" if settings.http.tls_certificate else "http"
-    print(f"visavis is at {scheme}://{settings.http.host}:{settings.http.port}/ (stop with Ctrl+C)", flush=True)
-    web.run_app(
-        create_app(settings),
-        host=settings.http.host,
-        port=settings.http.port,
-        ssl_context=_tls(settings.http.tls_certificate, settings.http.tls_key),
-        print=None,
-        access_log=None,
-        loop=_event_loop(),
-    )
+    http = settings.http
+    scheme = "https" if http.tls_certificate else "http"
+    try:
+        web.run_app(
+            create_app(settings),
+            host=http.host,
+            port=http.port,
+            ssl_context=_tls(http.tls_certificate, http.tls_key),
+            # Called as soon as the server listens, with lines of aiohttp's own.
+            print=lambda _: print(f"visavis is at {scheme}://{http.host}:{http.port}/ (stop with Ctrl+C)", flush=True),
+            access_log=None,
+            loop=_event_loop(),
+        )
+    except OSError as error:
+        if error.errno not in _CANNOT_LISTEN and not isinstance(error, socket.gaierror):
+            raise
+        raise VisavisError(
+            f"The server cannot listen at {http.host}, port {http.port}: {error.strerror}. Stop what listens there, or "
+            "choose another with --host and --port."
+        ) from error
     return 0
 
 
@@ -133,7 +146,13 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise VisavisError(
+            f"The certificate {certificate} and its key cannot be used: {error}. Set http.tls_certificate and "
+            "http.tls_key to PEM files that belong together."
+        ) from error
     return context
 
 
