@@ -11,6 +11,9 @@ from torch.nn import functional
 from models.wav2lip.region import Cutout
 
 _PATCH_PX = 12
+_GRAIN_PX, _FAINT_GRAIN = 6, 2e-5
+_LAPLACIAN = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]])
+_BINOMIAL = torch.tensor([[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]]) / 16
 _FAINT = 1e-4
 """A mean squared difference of patches that is too small to tell how much of it is left."""
 
@@ -31,6 +34,8 @@ class Weights:
     """How far the face is moved to a wrong place, a pixel; where the corpus tells the right one."""
     opacity: float = 0.04
     """How much is painted over the moved face, which is the sharper of two that are as near."""
+    grain: float = 10.0
+    """How much softer or harsher the picture is, wherever each hair may lie, see ``grain``."""
     sync: float = 0.0
     """The lip-sync expert's opinion; needs an expert and a corpus with sound."""
     critic: float = 0.0
@@ -71,6 +76,24 @@ def l1_and_edge(drawn: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor,
 def coarse(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Mean absolute value of the weighted difference's means over patches of ``_PATCH_PX`` a side."""
     return functional.avg_pool2d(weights * (drawn - target), _PATCH_PX, ceil_mode=True).abs().mean()
+
+
+def grain(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean absolute difference of how fine the pictures are, by patches of ``_GRAIN_PX`` a side.
+
+    Hair and edges half a pixel off their place cost L1 more than soft ones; here only their strength counts. Finest is
+    what has two pixels a period: it is left out, or all that is soft would be chequered.
+    """
+    ours, theirs = (functional.avg_pool2d(_fine(x).square(), _GRAIN_PX, ceil_mode=True) for x in (drawn, target))
+    pooled = functional.avg_pool2d(weights, _GRAIN_PX, ceil_mode=True)
+    return (pooled * ((ours + _FAINT_GRAIN).sqrt() - (theirs + _FAINT_GRAIN).sqrt()).abs()).mean()
+
+
+def _fine(pictures: Tensor) -> Tensor:
+    """The Laplacian of the grey of (n, 3, h, w), behind a filter that lets nothing of two pixels a period through."""
+    kernel = functional.conv2d(_LAPLACIAN, _BINOMIAL, padding=2)
+    grey = functional.pad(pictures.mean(dim=1, keepdim=True), (2, 2, 2, 2), mode="replicate")
+    return functional.conv2d(grey, kernel.to(pictures.device))
 
 
 def kept(drawn: Tensor, target: Tensor, face: Tensor) -> Tensor:

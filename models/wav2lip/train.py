@@ -120,17 +120,20 @@ class Trainer:
             group["lr"] = self.recipe.rate_at(self.step)
         self.generator.train()
         idle, target = (self.cutout.drawn_part(planes(pictures)) for pictures in (batch.idle, batch.target))
-        drawn, opacity, flow = self.draw(batch)
+        parts = self.draw(batch)
+        drawn = parts.picture
         weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
         l1, edge = objective.l1_and_edge(drawn, target, weights)
         coarse, kept = objective.coarse(drawn, target, weights), objective.kept(drawn, target, idle)
         misplaced = objective.misplaced(
-            flow, self.cutout.drawn_part(torch.from_numpy(batch.flow).permute(0, 3, 1, 2)), self.paste
+            parts.flow, self.cutout.drawn_part(torch.from_numpy(batch.flow).permute(0, 3, 1, 2)), self.paste
         )
-        terms = {"l1": l1, "edge": edge, "coarse": coarse, "kept": kept, "flow": misplaced}
-        terms["opacity"] = objective.opacity(opacity, self.paste)
+        terms = {"edge": edge, "coarse": coarse, "kept": kept, "flow": misplaced}
+        terms["opacity"] = objective.opacity(parts.opacity, self.paste)
+        terms["grain"] = objective.grain(drawn, target, weights)
         factors = self.recipe.weights
-        total = l1 + sum(getattr(factors, name) * terms[name] for name in ("edge", "coarse", "kept", "flow", "opacity"))
+        total = l1 + sum(getattr(factors, name) * term for name, term in terms.items())
+        terms["l1"] = l1
         if self.expert is not None and self.recipe.weights.sync:
             terms["sync"] = self._sync(batch, drawn, indices)
             total = total + self.recipe.weights.sync * terms["sync"]
@@ -309,6 +312,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--flow", type=float, default=objective.Weights.flow,
         help="weight of each pixel that the face is moved off its true place",
     )  # fmt: skip
+    parser.add_argument(
+        "--opacity", type=float, default=objective.Weights.opacity, help="weight of what is painted over the moved face"
+    )
+    parser.add_argument(
+        "--grain", type=float, default=objective.Weights.grain,
+        help="weight of what is softer or harsher than it should be",
+    )  # fmt: skip
     parser.add_argument("--talking", type=float, default=_TALKING, help="share drawn on faces that talk already")
     parser.add_argument("--hushed", type=float, default=_HUSHED, help="share of talking faces that are brought to rest")
     parser.add_argument("--batch", type=int, default=16)
@@ -332,7 +342,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         width=arguments.width,
         inputs=Inputs(arguments.talking, arguments.hushed),
         weights=objective.Weights(
-            kept=arguments.kept, flow=arguments.flow, sync=arguments.sync, critic=arguments.critic
+            kept=arguments.kept,
+            flow=arguments.flow,
+            opacity=arguments.opacity,
+            grain=arguments.grain,
+            sync=arguments.sync,
+            critic=arguments.critic,
         ),
     )
     avatars = [load_avatar(folder) for folder in arguments.avatar]

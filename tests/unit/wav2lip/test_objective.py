@@ -1,7 +1,9 @@
 """What the face is trained on tells apart what it should."""
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from models.wav2lip import objective
 
@@ -31,3 +33,28 @@ def test_an_error_that_all_pixels_of_a_patch_share_counts_more(pair: tuple[torch
     assert alike == pytest.approx(0.05, rel=1e-3)
     signs = torch.randint_like(target, 2) * 2 - 1
     assert objective.coarse(target + 0.05 * signs, target, weights) < alike / 5
+
+
+def test_grain_counts_how_fine_a_picture_is_and_not_where_each_hair_lies() -> None:
+    stubble = 0.5 + 0.1 * torch.randn(1, 1, 60, 72, generator=torch.Generator().manual_seed(3)).expand(1, 3, -1, -1)
+    soft, aside = functional.avg_pool2d(stubble, 3, 1, 1), stubble.roll(1, dims=3)
+    weights = torch.ones(1, 1, 60, 72)
+
+    def grain(drawn: torch.Tensor, target: torch.Tensor) -> float:
+        return float(objective.grain(drawn, target, weights))
+
+    assert grain(stubble, stubble) == 0
+    assert grain(aside, stubble) < 0.3 * grain(soft, stubble)
+    assert grain(stubble, soft) == pytest.approx(grain(soft, stubble)), "too harsh is as wrong as too soft"
+    l1 = [objective.l1_and_edge(drawn, stubble, weights)[0] for drawn in (aside, soft)]
+    assert l1[0] > l1[1], "which L1 alone would choose"
+
+
+def test_chequers_are_no_grain() -> None:
+    plain = torch.full((1, 3, 48, 60), 0.5)
+    chequers = 0.2 * ((torch.arange(48)[:, None] + torch.arange(60)) % 2 - 0.5)
+    weights = torch.ones(1, 1, 48, 60)
+    inner = np.s_[..., 6:-6, 6:-6]
+    stubble = plain + 0.1 * torch.randn(1, 1, 48, 60, generator=torch.Generator().manual_seed(5))
+    soft, chequered = (objective.grain(x[inner], stubble[inner], weights[inner]) for x in (plain, plain + chequers))
+    assert chequered == pytest.approx(float(soft), rel=0.02)

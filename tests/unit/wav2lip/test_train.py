@@ -26,6 +26,8 @@ from tests.unit.wav2lip.corpora import SINK_PX, small_corpus, write_corpus
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+TERMS = {"total", "l1", "edge", "coarse", "kept", "flow", "opacity", "grain"}
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -67,7 +69,7 @@ def test_the_loss_falls_and_the_code_reaches_the_picture(
     first = terms = trainer.advance()
     while terms["total"] >= 0.2 * first["total"] and trainer.step < 400:
         terms = trainer.advance()
-    assert set(terms) == {"total", "l1", "edge", "coarse", "kept", "flow", "opacity"}
+    assert set(terms) == TERMS
     assert terms["total"] < 0.2 * first["total"]
     with torch.no_grad():  # by the batch's own statistics: the running ones lag behind so fast a training
         shut, wide = trainer.draw(trainer.corpus.batch(pair)).picture
@@ -128,7 +130,7 @@ def test_critic_and_sync_terms_teach_too(spoken: Corpus) -> None:
     assert with_terms.critic is not None
     before = [p.detach().clone() for p in with_terms.critic.parameters()]
     terms, plain = with_terms.advance(), without.advance()
-    assert set(terms) == {"total", "l1", "edge", "coarse", "kept", "flow", "opacity", "sync", "critic", "taken"}
+    assert set(terms) == TERMS | {"sync", "critic", "taken"}
     assert terms["l1"] == plain["l1"]
     assert any(not torch.equal(b, p) for b, p in zip(before, with_terms.critic.parameters(), strict=True))
     # AdamW's steps have the gradient's sign: other signs mean that the terms reached the weights.
