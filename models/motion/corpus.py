@@ -11,11 +11,12 @@ from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import N_MELS, SILENCE
 from models.motion.ear import EarShape
 
-_WARPED, _TILTED = 0.8, 0.5
-"""Shares of the windows that get another vocal tract, and another microphone."""
+_WARPED, _TILTED, _MASKED = 0.8, 0.5, 0.4
+"""Shares of the windows that get another vocal tract, another microphone, and less of the spectrum."""
 _STRETCH, _SHIFT_BANDS = 0.06, (-6.0, 3.0)
 """The voices made of real speakers' recordings are men's; six bands higher they are women's and children's."""
 _TILT_SPREAD = 0.25
+_MOST_MASKS, _MASKED_BANDS = 2, (2, 12)
 _HEARD = SILENCE + 0.05
 _LOUDEST = 4.0
 
@@ -55,6 +56,9 @@ def varied(mel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.flo
         mel = warped(mel, rng.uniform(-_STRETCH, _STRETCH), rng.uniform(*_SHIFT_BANDS))
     if rng.random() < _TILTED:
         mel = tilted(mel, rng.normal(0, _TILT_SPREAD), rng.normal(0, _TILT_SPREAD))
+    if rng.random() < _MASKED:
+        for _ in range(rng.integers(1, _MOST_MASKS, endpoint=True)):
+            mel = masked(mel, int(rng.integers(*_MASKED_BANDS, endpoint=True)), rng)
     return mel
 
 
@@ -71,3 +75,15 @@ def tilted(mel: NDArray[np.float32], tilt: float, gain: float) -> NDArray[np.flo
     """(80, t) through a microphone that lifts the upper bands by ``tilt`` and all by ``gain``; silence stays so."""
     change = (np.linspace(-1, 1, N_MELS) * tilt + gain).astype(np.float32)[:, np.newaxis]
     return np.where(mel > _HEARD, np.clip(mel + change, SILENCE, _LOUDEST), mel)
+
+
+def masked(mel: NDArray[np.float32], bands: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(80, t) without so many bands side by side: what an ear learns from must not hang on a few of them.
+
+    Park et al., "SpecAugment", Interspeech 2019. They become silent, or what they are on average.
+    """
+    first = int(rng.integers(0, N_MELS - bands, endpoint=True))
+    there = slice(first, first + bands)
+    mel = mel.copy()
+    mel[there] = mel[there].mean() if rng.random() < 0.5 else SILENCE
+    return mel

@@ -6,7 +6,9 @@ The embedding's first K channels are the mouth code, the others zero, so an ear 
 codes. A plain squared error shrinks what it is unsure of, so a concordance term (L. Lin, "A concordance
 correlation coefficient to evaluate reproducibility", 1989) keeps the amplitude. Resumes from ``--out``'s
 ``.state.pt`` after a kill. ``--residuals`` deepens the ear; with ``--start`` it begins as another one, whose missing
-layers do nothing at first. ``--lead-columns`` sets how far it hears ahead, ``--steps-heard`` how far back.
+layers do nothing at first, and with ``--half-way`` the mean of the two is kept, which has much of what either is
+better at (Wortsman et al., "Model soups", ICML 2022). ``--lead-columns`` sets how far it hears ahead,
+``--steps-heard`` how far back.
 """
 
 import argparse
@@ -67,13 +69,25 @@ def hear(encoder: nn.Module, corpus: SpeechCorpus) -> NDArray[np.float32]:
 class Training:
     """A run, and the step it is at."""
 
-    def __init__(self, corpus: SpeechCorpus, out: Path, steps: int, shape: EarShape, start: Path | None = None) -> None:
-        """Resume what ``out``'s state is of, or begin, as ``start`` or with random weights."""
+    def __init__(
+        self,
+        corpus: SpeechCorpus,
+        out: Path,
+        steps: int,
+        shape: EarShape,
+        start: Path | None = None,
+        half_way: bool = False,
+    ) -> None:
+        """Resume what ``out``'s state is of, or begin, as ``start`` or with random weights.
+
+        ``half_way``: what is written is the mean of the beginning and the present.
+        """
         torch.manual_seed(1)
         self.corpus, self.out, self.steps, self.shape, self.step = corpus, out, steps, shape, 0
         encoder = shape.build()
         if start is not None:
             begin_as(encoder, start)
+        self._began = {name: t.clone() for name, t in encoder.state_dict().items()} if half_way else {}
         self.encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.AdamW(encoder.parameters(), lr=PEAK_RATE, weight_decay=1e-3)
         self._bfloat16 = preferred_dtype() is torch.bfloat16
@@ -109,6 +123,7 @@ class Training:
             torch.save(state, aside)
         # Statistics need float32; the counter of batches seen is of no use later.
         kept = {name: tensor for name, tensor in encoder.items() if tensor.is_floating_point()}
+        kept = {name: t.lerp(self._began[name], 0.5) if self._began else t for name, t in kept.items()}
         tensors = {PREFIX + n: (t if "running" in n else t.bfloat16()).contiguous() for n, t in kept.items()}
         with written_aside(self.out) as aside:
             save_file(tensors, aside, metadata=self.shape.metadata)
@@ -136,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=float, default=EarShape.width)
     parser.add_argument("--residuals", type=int, default=1, help="residual blocks before the last two (%(default)s)")
     parser.add_argument("--start", type=Path, help="an ear, or a generator, to begin as; it may be less deep")
+    parser.add_argument("--half-way", action="store_true", help="keep the mean of --start and what became of it")
     parser.add_argument("--face-width", type=float, default=0.25, help="width of the face it is merged with")
     parser.add_argument(
         "--lead-columns",
@@ -152,8 +168,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"--lead-columns takes 0 to {WINDOW_COLUMNS}")
     if not 1 <= arguments.steps_heard <= _MOST_STEPS:
         parser.error(f"--steps-heard takes 1 to {_MOST_STEPS}")
+    if arguments.half_way and arguments.start is None:
+        parser.error("--half-way needs --start: half way from where?")
     torch.set_num_threads(arguments.threads)
     channels = scaled(512, arguments.face_width)
     shape = EarShape(arguments.width, arguments.residuals, channels, arguments.lead_columns, arguments.steps_heard)
     corpus, held_out = (SpeechCorpus(path, shape) for path in (arguments.corpus, arguments.held_out))
-    train(Training(corpus, arguments.out, arguments.steps, shape, arguments.start), held_out)
+    training = Training(corpus, arguments.out, arguments.steps, shape, arguments.start, arguments.half_way)
+    train(training, held_out)

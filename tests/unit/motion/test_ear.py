@@ -11,7 +11,7 @@ import torch
 from models.audio.encoder import WINDOW_COLUMNS
 from models.audio.mel import SILENCE, mel_spectrogram
 from models.errors import CheckpointError
-from models.motion.corpus import SpeechCorpus, tilted, warped
+from models.motion.corpus import SpeechCorpus, masked, tilted, warped
 from models.motion.ear import ASSET, HEARD_COLUMNS, Ear, EarShape, begin_as, load_ear, load_encoder
 from models.motion.judge import judge
 from models.motion.train_ear import Training, hear, train
@@ -68,6 +68,17 @@ def test_other_mouths_and_microphones_keep_silence() -> None:
     assert tilted(one_band, 0.0, 0.5)[40, 0] == 2.5
 
 
+def test_masks_take_whole_bands_and_few_of_them() -> None:
+    rng = np.random.default_rng(3)
+    mel = rng.uniform(-3, 3, (80, 5)).astype(np.float32)
+    before = mel.copy()
+    for bands in range(1, 13):
+        changed = (masked(mel, bands, rng) != mel).all(axis=1)
+        assert (masked(mel, bands, rng) != mel).any(axis=1).sum() == bands == changed.sum()
+        assert np.ptp(np.flatnonzero(changed)) == bands - 1, "side by side"
+    np.testing.assert_array_equal(mel, before)
+
+
 def test_training_goes_on_where_it_stopped(
     corpus: SpeechCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +105,18 @@ def test_a_deeper_ear_begins_as_the_one_it_starts_from(corpus: SpeechCorpus, tmp
     assert load_encoder(deeper_out)[0] == deeper, "its file says how deep it is"
     with pytest.raises(CheckpointError, match="deeper"):
         begin_as(SHAPE.build(), deeper_out)
+
+
+def test_half_way_is_the_mean_of_where_it_began_and_where_it_is(corpus: SpeechCorpus, tmp_path: Path) -> None:
+    began, became, between = (tmp_path / f"{name}.safetensors" for name in ("began", "became", "between"))
+    train(Training(corpus, began, 2, SHAPE), corpus)
+    train(Training(corpus, became, 3, SHAPE, began), corpus)
+    train(Training(corpus, between, 3, SHAPE, began, half_way=True), corpus)
+    first, last, mean = (load_encoder(path)[1].state_dict() for path in (began, became, between))
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, (first[name] + last[name]) / 2, rtol=0.02, atol=1e-3)
+    assert any(not torch.equal(tensor, first[name]) for name, tensor in mean.items())
 
 
 def test_an_ear_that_hears_more_of_the_past_begins_with_what_is_new(file: Path, tmp_path: Path) -> None:
