@@ -21,8 +21,10 @@ $(VENV)/test.stamp: $(VENV)/serve.stamp
 serve: $(VENV)/serve.stamp
 	$(BIN)/visavis serve
 
+# Unit tests side by side, on a thread each; what is timed or seen in a browser, one after another.
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit tests/parity
+	$(BIN)/python -m pytest tests/integration tests/browser
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
