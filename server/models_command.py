@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = action("export", _export, "write an engine's weights for other runtimes, checked against PyTorch")
     export.add_argument("engine", choices=["wav2lip"], metavar="ENGINE", help="wav2lip")
     export.add_argument("--format", choices=["onnx"], default="onnx", help="default: %(default)s")
-    export.add_argument("--int8", action="store_true", help="most convolutions in int8: a third of the size")
+    export.add_argument("--int8", action="store_true", help="most weights in int8: two thirds of the size")
     export.add_argument("--weights", type=Path, metavar="NAME|FILE", help="default: the shipped weights")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: ENGINE.onnx or ENGINE-int8.onnx")
     export.add_argument("--avatar", default="ada", help="whose face it is checked with (default: %(default)s)")
