@@ -20,7 +20,7 @@ HELD_OUT = ("m7", "Annie")
 """Variants no training ever hears."""
 FLITE = ("flite:awb", "flite:kal16", "flite:rms")
 FLITE_SHARE, HIBARI_SHARE = 0.4, 0.3
-"""Voices made of people's recordings are the minority, and what matters."""
+"""Of the clips: few voices are made of people's recordings, but people are who will be heard."""
 FLITE_HELD_OUT = "flite:slt"
 
 PITCHES, HIGH_PITCHES = (15, 86), (15, 151)

@@ -12,6 +12,7 @@ from models.wav2lip.region import Cutout
 
 _PATCH_PX = 12
 _GRAIN_PX, _FAINT_GRAIN = 6, 2e-5
+"""Patches small enough that what is fine must lie near its place; a mean square that is too faint to be seen."""
 _LAPLACIAN = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]])
 _BINOMIAL = torch.tensor([[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]]) / 16
 _FAINT = 1e-4
