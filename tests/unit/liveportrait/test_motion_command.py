@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from models.avatar import load_avatar
+from models.avatar_writer import save_avatar
 from models.liveportrait.motion_extractor import MotionExtractor
 from models.liveportrait.template import load_template
 from server.cli import main
@@ -98,6 +99,36 @@ def test_a_clip_becomes_a_template_that_moves_avatars_without_m(
     capsys.readouterr()
     assert main(["motion", "list"]) == 0
     assert "nod: nod, 2 frames at 25; CC0-1.0" in capsys.readouterr().out
+
+
+def test_a_template_on_ten_avatars_is_never_looked_at_again(
+    homes: Path, weights: Path, clip: Path, looked: list[int]
+) -> None:
+    assert main(["motion", "extract", str(clip), "nod", "--weights", str(weights)]) == 0
+    names = [f"avatar-{number}" for number in range(10)]
+    boxes, mask = np.array([[0, 0, 128, 128]], np.int32), np.full((128, 128), 255, np.uint8)
+    for number, name in enumerate(names):
+        face = np.roll(faces(1)[0], 3 * number, axis=1)
+        save_avatar(
+            homes / "avatars" / name, [cv2.resize(face, (128, 128))], boxes, mask,
+            title=name, licence="CC0-1.0", source="drawn", fps=25,
+        )  # fmt: skip
+
+    def moved() -> list[np.ndarray]:
+        chosen = ["--avatars", str(homes / "avatars"), "--weights", str(weights)]
+        films = [homes / f"{name}.mp4" for name in names]
+        for name, film in zip(names, films, strict=True):
+            assert main(["motion", "apply", "nod", str(film), "--avatar", name, *chosen]) == 0
+        return [pictures(film)[1] for film in films]
+
+    looked.clear()
+    first = moved()
+    assert looked == [1] * 10, "each avatar's own face, and no frame of the clip"
+    looked.clear()
+    for one, same in zip(first, moved(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert looked == []
+    assert len({picture.tobytes() for picture in first}) == 10
 
 
 def test_landmarks_let_eyes_and_lips_be_retargeted(
