@@ -121,6 +121,26 @@ def test_run_stops_at_its_last_step_and_begins_there_again(folder: Path, tmp_pat
     assert train.run(small_corpus(folder), recipe(4), tmp_path).step == 4
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_norms_keep_their_statistics_while_weights_learn(folder: Path, frozen: bool) -> None:
+    trainer = Trainer(small_corpus(folder), recipe(3, freeze_norms=frozen))
+    before = {name: tensor.clone() for name, tensor in trainer.generator.state_dict().items()}
+    trainer.advance()
+    # The ear is none of the face's training.
+    after = {n: t for n, t in trainer.generator.state_dict().items() if not n.startswith("audio_encoder.")}
+    kept = {name: torch.equal(tensor, before[name]) for name, tensor in after.items()}
+    assert {same for name, same in kept.items() if "running_" in name} == {frozen}
+    assert not kept["face_encoder_blocks.0.0.conv_block.0.weight"]
+
+
+def test_frozen_norms_want_weights_to_begin_with(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--corpus", str(folder), "--out", str(tmp_path), "--steps", "1", "--freeze-norms"])
+    assert "--freeze-norms needs --start" in capsys.readouterr().err
+
+
 def test_critic_and_sync_terms_teach_too(spoken: Corpus) -> None:
     weights = objective.Weights(sync=0.03, critic=0.05)
     with pytest.raises(ValueError, match="expert"):
