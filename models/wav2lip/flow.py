@@ -13,7 +13,10 @@ FIELDS = ("to_rest", "from_rest")
 """Of a shard: (n, h, w, 2) int8, see ``models.studio.shards.packed_flow``."""
 Packed = NDArray[np.int8]
 Flow = NDArray[np.float32]
-"""(h, w, 2) or (n, h, w, 2): backward optical flow, right and down in pixels; NaN where it is not known."""
+"""(h, w, 2) or (n, h, w, 2): backward optical flow, right and down in pixels; NaN where it is not known, and where what
+is seen is hidden in the other picture: a neck behind an open mouth's chin."""
+_ASTRAY_PX = 1.0
+"""From there and back again ends no farther off, unless something else hides the place."""
 
 
 class Flows:
@@ -43,22 +46,17 @@ class Flows:
 
     def to_rest(self, indices: Sequence[int] | NDArray[np.int64]) -> Flow:
         """Where in the face at rest these samples' pixels are, (n, h, w, 2)."""
-        return self._read(self._to_rest, indices)
+        there, back = self._read(self._to_rest, indices), self._read(self._from_rest, indices)
+        return np.stack([_seen(*pair) for pair in zip(there, back, strict=True)])
 
     def from_rest(self, index: int) -> Flow:
         """Where in a sample's picture the pixels of its face at rest are."""
-        return np.asarray(self._read(self._from_rest, [index])[0])
+        there, back = self._read(self._from_rest, [index]), self._read(self._to_rest, [index])
+        return _seen(there[0], back[0])
 
     def between(self, index: int, other: int) -> Flow:
         """Where the pixels of a sample are in another's picture, of one face at rest: by way of that."""
-        to_rest, from_rest = self.to_rest([index])[0], self.from_rest(other)
-        rows, columns = np.mgrid[: self.size, : self.size].astype(np.float32)
-        x, y = columns + to_rest[..., 0], rows + to_rest[..., 1]
-        # Not known there is not known here: NaN travels.
-        onward = cv2.remap(
-            from_rest, np.nan_to_num(x), np.nan_to_num(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        return np.asarray(to_rest + onward, np.float32)
+        return _through(self.to_rest([index])[0], self.from_rest(other))
 
     def _read(self, packed: Packed, indices: Sequence[int] | NDArray[np.int64]) -> Flow:
         rows = self._row[np.asarray(indices)]
@@ -67,3 +65,16 @@ class Flows:
         steps = packed[rows[known]]
         flow[known] = np.where(steps == NO_FLOW, np.nan, steps * np.float32(FLOW_STEP_PX))
         return flow
+
+
+def _through(first: Flow, second: Flow) -> Flow:
+    """Where the pixels are that ``first`` leads to and ``second`` from there. Not known there: NaN travels."""
+    rows, columns = np.mgrid[: len(first), : first.shape[1]].astype(np.float32)
+    x, y = (np.nan_to_num(at) for at in (columns + first[..., 0], rows + first[..., 1]))
+    return np.asarray(first + cv2.remap(second, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _seen(there: Flow, back: Flow) -> Flow:
+    """``there``, NaN where ``back`` does not lead home: the other picture shows something else at that place."""
+    astray = np.linalg.norm(_through(there, back), axis=-1, keepdims=True)
+    return np.where(astray <= _ASTRAY_PX, there, np.float32(np.nan))

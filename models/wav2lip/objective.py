@@ -34,7 +34,7 @@ class Weights:
     flow: float = 0.1
     """How far the face is moved to a wrong place, a pixel; where the corpus tells the right one."""
     opacity: float = 0.04
-    """How much is painted over the moved face, which is the sharper of two that are as near."""
+    """How much is painted over the moved face, which is the sharper of two that are as near, where moving can do."""
     grain: float = 10.0
     """How much softer or harsher the picture is, wherever each hair may lie, see ``grain``."""
     sync: float = 0.0
@@ -116,9 +116,15 @@ def misplaced(flow: Tensor, true: Tensor, paste: Tensor) -> Tensor:
     return (weights * off).sum() / weights.sum().clamp_min(1.0)
 
 
-def opacity(painted: Tensor, paste: Tensor) -> Tensor:
-    """Mean share that is painted over, (n, 1, h, w), weighted by ``paste``."""
-    return (paste * painted).mean() / paste.mean()
+def opacity(painted: Tensor, paste: Tensor, true: Tensor) -> Tensor:
+    """Mean share that is painted over, (n, 1, h, w), weighted by ``paste``.
+
+    What the flow ``true`` (n, 2, h, w) does not know is free, for it cannot be moved there: teeth, or the neck that a
+    chin leaves. Of a picture whose flow is not known at all, everything counts.
+    """
+    known = ~true.isnan().any(dim=1, keepdim=True)
+    counts = known | ~known.flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    return (paste * counts * painted).mean() / paste.mean()
 
 
 def embedding_of(code: Tensor, channels: int) -> Tensor:

@@ -128,11 +128,10 @@ class Trainer:
         weights = objective.pixel_weights(idle, target, self.paste, self.recipe.weights.moved)
         l1, edge = objective.l1_and_edge(drawn, target, weights)
         coarse, kept = objective.coarse(drawn, target, weights), objective.kept(drawn, target, idle)
-        misplaced = objective.misplaced(
-            parts.flow, self.cutout.drawn_part(torch.from_numpy(batch.flow).permute(0, 3, 1, 2)), self.paste
-        )
-        terms = {"edge": edge, "coarse": coarse, "kept": kept, "flow": misplaced}
-        terms["opacity"] = objective.opacity(parts.opacity, self.paste)
+        true = self.cutout.drawn_part(torch.from_numpy(batch.flow).permute(0, 3, 1, 2))
+        terms = {"edge": edge, "coarse": coarse, "kept": kept}
+        terms["flow"] = objective.misplaced(parts.flow, true, self.paste)
+        terms["opacity"] = objective.opacity(parts.opacity, self.paste, true)
         terms["grain"] = objective.grain(drawn, target, weights)
         factors = self.recipe.weights
         total = l1 + sum(getattr(factors, name) * term for name, term in terms.items())

@@ -58,3 +58,17 @@ def test_chequers_are_no_grain() -> None:
     stubble = plain + 0.1 * torch.randn(1, 1, 48, 60, generator=torch.Generator().manual_seed(5))
     soft, chequered = (objective.grain(x[inner], stubble[inner], weights[inner]) for x in (plain, plain + chequers))
     assert chequered == pytest.approx(float(soft), rel=0.02)
+
+
+def test_only_what_could_be_moved_there_is_not_to_be_painted() -> None:
+    paste = torch.ones(1, 1, 4, 4)
+    flow = torch.zeros(2, 2, 4, 4)
+    flow[:, :, 2:] = torch.nan  # hidden in what is drawn on
+    hidden, seen = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    hidden[:, :, 2:], seen[:, :, :2] = 1, 1
+    assert objective.opacity(hidden, paste, flow) == 0
+    assert objective.opacity(seen, paste, flow) == pytest.approx(0.5)
+    nothing_known = torch.full_like(flow, torch.nan)
+    assert objective.opacity(hidden, paste, nothing_known) == pytest.approx(0.5)
+    flow[1] = torch.nan
+    assert objective.opacity(hidden, paste, flow) == pytest.approx(0.25), "each picture for itself"
