@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.studio.speech import Utterance, speak
 from models.studio.texts import sentences
-from models.studio.voices import FESTIVAL, FLITE, FLITE_HELD_OUT, HELD_OUT, HIBARI, LANGUAGES, VARIANTS, language_of
+from models.studio.voices import FLITE, FLITE_HELD_OUT, HELD_OUT, HIBARI, LANGUAGES, VARIANTS, language_of
 
 STEP_S = 0.0025
 BAR_S = 0.015
@@ -93,7 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *variants,
         *FLITE,
         FLITE_HELD_OUT,
-        *FESTIVAL,
         HIBARI,
     ]
     worst = 0.0

@@ -1,7 +1,7 @@
-"""Speech with the exact time of every phone, from one of four synthesisers.
+"""Speech with the exact time of every phone, from one of three synthesisers.
 
 A voice is a name: ``espeak:en-us``, ``espeak:de+m3`` (espeak-ng's languages and variants), ``flite:rms``,
-``festival:lp``, ``hibari:heart``.
+``hibari:heart``.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import MediaError
-from models.studio import espeak, festival, flite, hibari
+from models.studio import espeak, flite, hibari
 from models.studio.visemes import Phone
 
 __all__ = ["Phone", "Prosody", "Utterance", "speak"]
@@ -31,7 +31,7 @@ class Prosody:
 
     words_per_minute: int = 175
     pitch: int = 50
-    """0..100, espeak-ng's scale, which some of flite's voices leave upwards; hibari's and Festival's are their own."""
+    """0..100, espeak-ng's scale, which some of flite's voices leave upwards; hibari's pitch is its own."""
     pitch_range: int = 50
     """0..100, espeak-ng's scale."""
 
@@ -57,7 +57,7 @@ def speak(text: str, voice: str, seed: int, prosody: Prosody | None = None) -> U
 
     Args:
         text: a sentence in the voice's language.
-        voice: ``espeak:<voice>[+<variant>]``, ``flite:<voice>``, ``festival:<voice>`` or ``hibari:<voice>``.
+        voice: ``espeak:<voice>[+<variant>]``, ``flite:<voice>`` or ``hibari:<voice>``.
         seed: picks the prosody where none is given, and hibari's breath noise.
         prosody: pace and pitch.
 
@@ -74,8 +74,6 @@ def speak(text: str, voice: str, seed: int, prosody: Prosody | None = None) -> U
     if maker == "flite":
         pitch_hz = flite_pitch_hz(name, prosody.pitch)
         return Utterance(*flite.render(text, name, 175 / prosody.words_per_minute, pitch_hz))
-    if maker == "festival":
-        return Utterance(*festival.render(text, name, 175 / prosody.words_per_minute))
     if maker != "espeak":
         raise MediaError(f"There is no voice '{voice}'; name one like 'espeak:en-us+f2' or 'hibari:heart'.")
     rendering = espeak.render(text, name, prosody.words_per_minute, prosody.pitch, prosody.pitch_range)

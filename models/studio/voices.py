@@ -20,11 +20,9 @@ VARIANTS = (
 HELD_OUT = ("m7", "Annie")
 """Variants no training ever hears."""
 FLITE = ("flite:awb", "flite:kal16", "flite:rms")
-FLITE_SHARE, HIBARI_SHARE, FESTIVAL_SHARE = 0.25, 0.2, 0.15
+FLITE_SHARE, HIBARI_SHARE = 0.3, 0.2
 """Of the clips: few voices are made of people's recordings, but people are who will be heard."""
 FLITE_HELD_OUT = "flite:slt"
-FESTIVAL = {"festival:lp": "it", "festival:lj": "fi", "festival:dita": "cs", "festival:ona": "ca"}
-"""Recorded women -> language of their sentences; flite's to train on are men."""
 
 PITCHES, HIGH_PITCHES = (15, 86), (15, 151)
 
@@ -32,8 +30,6 @@ PITCHES, HIGH_PITCHES = (15, 86), (15, 151)
 def language_of(voice: str) -> str:
     """The language of ``espeak:de+f2`` is ``de``; flite and hibari speak English."""
     maker, _, name = voice.partition(":")
-    if voice in FESTIVAL:
-        return FESTIVAL[voice]
     return LANGUAGES.get(name.split("+")[0], "en") if maker == "espeak" else "en"
 
 
@@ -44,8 +40,6 @@ def random_voice(rng: np.random.Generator, held_out: bool = False) -> str:
         return str(rng.choice(FLITE))
     if maker < FLITE_SHARE + HIBARI_SHARE:
         return HIBARI
-    if maker < FLITE_SHARE + HIBARI_SHARE + FESTIVAL_SHARE:
-        return str(rng.choice(list(FESTIVAL)))
     weights = np.array(_WEIGHTS) / sum(_WEIGHTS)
     name = str(rng.choice(list(LANGUAGES), p=weights))
     return f"espeak:{name}+{rng.choice(HELD_OUT if held_out else VARIANTS)}"

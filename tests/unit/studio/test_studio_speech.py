@@ -1,14 +1,13 @@
 """Speech, its labels, its mouth curves, and the ear's corpus and training."""
 
-import dataclasses
 import shutil
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import numpy as np
 import pytest
 
 from models.errors import MediaError
-from models.studio import degrade, ear_corpus, festival
+from models.studio import degrade, ear_corpus
 from models.studio.arkit import ARKIT_NAMES
 from models.studio.check_labels import BAR_S, check
 from models.studio.espeak import render as espeak_render
@@ -25,14 +24,6 @@ JAW, PRESS, PUCKER, FUNNEL, ROLL = (
 def _require_espeak() -> None:
     try:
         espeak_render("a", "en-us")
-    except MediaError as error:
-        pytest.fail(str(error), pytrace=False)
-
-
-def _require_festival() -> None:
-    try:
-        for voice in festival.VOICES:
-            festival.render("a", voice)
     except MediaError as error:
         pytest.fail(str(error), pytrace=False)
 
@@ -109,55 +100,15 @@ def test_symbols_of_all_kinds_are_known() -> None:
     assert visemes_of("") == ("rest",)
 
 
-@pytest.mark.parametrize(
-    "voice", ["espeak:en-us+m3", "espeak:de", "flite:rms", "festival:lp", "festival:dita", "hibari:heart"]
-)
+@pytest.mark.parametrize("voice", ["espeak:en-us+m3", "espeak:de", "flite:rms", "hibari:heart"])
 def test_labels_are_where_the_sound_is(voice: str) -> None:
     if voice.startswith("espeak"):
         _require_espeak()
     if voice.startswith("flite") and shutil.which("flite") is None:
         pytest.skip("flite is not installed; 'apt-get install flite'.")
-    if voice.startswith("festival"):
-        _require_festival()
     lag_s, correlation = check(voice, 10)
     assert abs(lag_s) < BAR_S
     assert correlation > 0.7
-
-
-def test_festival_phones_tile_the_utterance_and_hold_the_closures() -> None:
-    _require_festival()
-    samples, rate_hz, phones = festival.render("Papà beve, mamma dorme.", "lp")
-    assert phones[0].start_s == 0
-    assert phones[-1].end_s == pytest.approx(len(samples) / rate_hz)
-    for before, after in pairwise(phones):
-        assert after.start_s == before.end_s
-    assert [p.symbol for p in phones if p.symbol and p.symbol in "pbm"] == list("ppbmmmm")
-    slow, _, _ = festival.render("Papà beve, mamma dorme.", "lp", stretch=1.4)
-    assert 1.2 < len(slow) / len(samples) < 1.5
-
-
-@pytest.mark.parametrize(("voice", "text"), [("lj", "Pöydällä hyvää."), ("dita", "Žluťoučký kůň."), ("ona", "Pa")])
-def test_festival_says_the_letters_of_its_languages_in_known_phones(voice: str, text: str) -> None:
-    _require_festival()
-    _, _, phones = festival.render(text, voice)
-    assert {p.symbol for p in phones} >= {"lj": {"ø", "æ", "y"}, "dita": {"ʒ", "c", "u"}, "ona": {"p", "a"}}[voice]
-    assert all(visemes_of(phone.symbol) for phone in phones)
-
-
-def test_festival_runs_no_script_out_of_a_text() -> None:
-    _require_festival()
-    with pytest.raises(MediaError, match="Festival has no voice 'tizio'; choose one of lp, lj"):
-        festival.render("ciao", "tizio")
-    samples, _, _ = festival.render('ciao" (exit 3) \\" ciao', "lp")
-    assert len(samples) > 8000
-
-
-def test_a_festival_voice_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    _require_festival()
-    missing = dataclasses.replace(festival.VOICES["lp"], name="nobody_diphone")
-    monkeypatch.setitem(festival.VOICES, "lp", missing)
-    with pytest.raises(MediaError, match="apt-get install festvox-italp16k"):
-        festival.render("ciao", "lp")
 
 
 def test_espeak_phones_tile_the_utterance_and_hold_the_closures() -> None:
