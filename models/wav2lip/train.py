@@ -324,8 +324,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--talking", type=float, default=_TALKING, help="share drawn on faces that talk already")
     parser.add_argument("--hushed", type=float, default=_HUSHED, help="share of talking faces that are brought to rest")
     parser.add_argument(
-        "--freeze-norms", action=argparse.BooleanOptionalAction,
-        help="keep the batch norms' statistics, with --start: nearer at the end of a training; as --video does",
+        "--freeze-norms", action="store_true",
+        help="keep the batch norms' statistics, with --start: sharper and nearer at the end of a training",
     )  # fmt: skip
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, help=f"of learning; {_RATE:g}, or {_OWN_RATE:g} with --video")
@@ -349,7 +349,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rate=arguments.rate or (_OWN_RATE if arguments.video else _RATE),
         width=arguments.width,
         inputs=Inputs(arguments.talking, arguments.hushed),
-        freeze_norms=bool(arguments.video) if arguments.freeze_norms is None else arguments.freeze_norms,
+        freeze_norms=arguments.freeze_norms,
         weights=objective.Weights(
             kept=arguments.kept,
             flow=arguments.flow,

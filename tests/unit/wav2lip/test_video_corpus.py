@@ -95,7 +95,7 @@ def test_codes_are_near_what_the_ear_hears(folder: Path, clip: Path) -> None:
     assert len(read_speech(clip, 1)) < 3 * 16_000
 
 
-def test_training_begins_with_the_shipped_weights_and_keeps_the_ear_and_the_norms(clip: Path, folder: Path) -> None:
+def test_training_begins_with_the_shipped_weights_and_keeps_the_ear(clip: Path, folder: Path) -> None:
     out, before = folder.parent, folder.stat().st_mtime_ns
     options = ["--avatar", str(AVATARS / "ada"), "--out", str(out), "--video-s", "60", "--batch", "2", "--steps", "1"]
     train.main(["--video", str(clip), *options])
@@ -104,9 +104,8 @@ def test_training_begins_with_the_shipped_weights_and_keeps_the_ear_and_the_norm
     shipped, _ = load_generator(ASSET)
     state = generator.state_dict()
     for name, tensor in shipped.state_dict().items():
-        if tensor.is_floating_point():
-            kept = name.startswith("audio_encoder.") or "running" in name
-            tolerance = 1e-6 if kept else 0.1
+        if tensor.is_floating_point() and ("running" not in name or name.startswith("audio_encoder.")):
+            tolerance = 1e-6 if name.startswith("audio_encoder.") else 0.1
             assert np.allclose(state[name].numpy(), tensor.numpy(), atol=tolerance), name
     assert sorted(path.name for path in out.glob("*")) == sorted(
         [folder.name, "last.pt", "log", "sheet-000001.png", "wav2lip.safetensors"]
