@@ -77,13 +77,16 @@ class Training:
         shape: EarShape,
         start: Path | None = None,
         half_way: bool = False,
+        freeze_norms: bool = False,
     ) -> None:
         """Resume what ``out``'s state is of, or begin, as ``start`` or with random weights.
 
-        ``half_way``: what is written is the mean of the beginning and the present.
+        ``half_way``: what is written is the mean of the beginning and the present. ``freeze_norms``: batch norms keep
+        the statistics that they begin with, so that what learns is what will hear.
         """
         torch.manual_seed(1)
         self.corpus, self.out, self.steps, self.shape, self.step = corpus, out, steps, shape, 0
+        self._learning = not freeze_norms
         encoder = shape.build()
         if start is not None:
             begin_as(encoder, start)
@@ -105,7 +108,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = PEAK_RATE * min(1.0, rise) * (0.02 + 0.98 * fall)
         frames = rng.integers(0, len(self.corpus), BATCH)
-        self.encoder.train()
+        self.encoder.train(self._learning)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
             embedding = self.encoder(self.corpus.varied(frames, rng)).flatten(1).float()
         loss = loss_of(embedding, self.corpus.code[torch.from_numpy(frames)])
@@ -152,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--residuals", type=int, default=1, help="residual blocks before the last two (%(default)s)")
     parser.add_argument("--start", type=Path, help="an ear, or a generator, to begin as; it may be less deep")
     parser.add_argument("--half-way", action="store_true", help="keep the mean of --start and what became of it")
+    parser.add_argument("--freeze-norms", action="store_true", help="keep the statistics of --start's batch norms")
     parser.add_argument("--face-width", type=float, default=0.25, help="width of the face it is merged with")
     parser.add_argument(
         "--lead-columns",
@@ -170,9 +174,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"--steps-heard takes 1 to {_MOST_STEPS}")
     if arguments.half_way and arguments.start is None:
         parser.error("--half-way needs --start: half way from where?")
+    if arguments.freeze_norms and arguments.start is None:
+        parser.error("--freeze-norms needs --start: an ear of nothing has no statistics to keep")
     torch.set_num_threads(arguments.threads)
     channels = scaled(512, arguments.face_width)
     shape = EarShape(arguments.width, arguments.residuals, channels, arguments.lead_columns, arguments.steps_heard)
     corpus, held_out = (SpeechCorpus(path, shape) for path in (arguments.corpus, arguments.held_out))
-    training = Training(corpus, arguments.out, arguments.steps, shape, arguments.start, arguments.half_way)
+    training = Training(
+        corpus, arguments.out, arguments.steps, shape, arguments.start, arguments.half_way, arguments.freeze_norms
+    )
     train(training, held_out)

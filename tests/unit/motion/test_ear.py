@@ -14,7 +14,7 @@ from models.errors import CheckpointError
 from models.motion.corpus import SpeechCorpus, masked, tilted, warped
 from models.motion.ear import ASSET, HEARD_COLUMNS, Ear, EarShape, begin_as, load_ear, load_encoder
 from models.motion.judge import judge
-from models.motion.train_ear import Training, hear, train
+from models.motion.train_ear import Training, hear, main, train
 from models.studio.arkit import INDEX
 from models.studio.visemes import MOUTH_NAMES
 from models.timebase import SPEECH_RATE_HZ, WIRE_RATE_HZ, first_column
@@ -117,6 +117,27 @@ def test_half_way_is_the_mean_of_where_it_began_and_where_it_is(corpus: SpeechCo
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor, (first[name] + last[name]) / 2, rtol=0.02, atol=1e-3)
     assert any(not torch.equal(tensor, first[name]) for name, tensor in mean.items())
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_norms_keep_their_statistics_while_the_ear_learns(
+    corpus: SpeechCorpus, tmp_path: Path, frozen: bool
+) -> None:
+    began, became = tmp_path / "began.safetensors", tmp_path / "became.safetensors"
+    train(Training(corpus, began, 2, SHAPE), corpus)
+    train(Training(corpus, became, 3, SHAPE, began, freeze_norms=frozen), corpus)
+    before, after = (load_encoder(path)[1].state_dict() for path in (began, became))
+    same = {name: torch.equal(tensor, before[name]) for name, tensor in after.items() if tensor.is_floating_point()}
+    assert {kept for name, kept in same.items() if "running_" in name} == {frozen}
+    assert not same["0.conv_block.0.weight"]
+
+
+def test_frozen_norms_of_an_ear_want_one_to_begin_with(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--corpus", str(file), "--held-out", str(file), "--out", str(tmp_path / "ear"), "--freeze-norms"])
+    assert "--freeze-norms needs --start" in capsys.readouterr().err
 
 
 def test_an_ear_that_hears_more_of_the_past_begins_with_what_is_new(file: Path, tmp_path: Path) -> None:
