@@ -56,7 +56,7 @@ class Session:
         self._settings, self._metrics, self._executor = settings, metrics, executor
         self._engine = engine
         self._recorder: SessionRecorder | None = None
-        self._talker = Talker(engine, avatar, prepared)
+        self._talker = Talker(engine, avatar, prepared, idle_from=secrets.randbelow(len(avatar)))
         ticks = delay_ticks(engine.window.lookahead_ms, settings.playout.render_budget_ms)
         self._playout = Playout(self._talker, ticks)
         self._sound, self._picture = SoundTrack(), PictureTrack()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.avatar import Avatar, load_avatar
 from models.errors import AvatarError
 from models.probe.engine import ProbeEngine, brightness, level_dbfs
-from models.talker import Talker
+from models.talker import FrameJob, Talker
 from server.media.playout import TICK_MS, TICK_SAMPLES, Playout, delay_ticks
 from server.render import draw
 
@@ -127,6 +127,19 @@ def test_nan_is_silence(avatar: Avatar) -> None:
     pictures = list(draw(ProbeEngine(), avatar, iter([sound])))
     assert len(pictures) == 10
     np.testing.assert_array_equal(pictures[3], avatar.frames_i420[3])
+
+
+def test_a_face_may_begin_anywhere_in_its_idle_loop(avatar: Avatar) -> None:
+    engine = ProbeEngine()
+    talker = Talker(engine, avatar, engine.prepare(avatar), idle_from=len(avatar) - 2)
+    talker.push(tone(20))
+    talker.finish()
+    jobs = list(talker.jobs())
+    asked = [job.request.avatar_frame for job in jobs[:4] if job.request]
+    assert asked == [len(avatar) - 2, len(avatar) - 1, 0, 1]
+    np.testing.assert_array_equal(talker.idle_picture(5), avatar.frames_i420[3])
+    silent = FrameJob(index=5, opacity=0.0, request=None)
+    np.testing.assert_array_equal(talker.picture(silent, None), avatar.frames_i420[3])
 
 
 def test_a_damaged_avatar_is_refused_by_name(avatar_folder: Path, tmp_path: Path) -> None:
