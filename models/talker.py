@@ -41,7 +41,7 @@ class Talker:
 
     def __init__(self, engine: Engine, avatar: Avatar, prepared: Any, idle_from: int = 0) -> None:
         """``idle_from``: the frame of the idle loop that frame 0 shows; two faces side by side blink apart."""
-        self._idle_from = idle_from
+        self.idle_from = idle_from
         self._window = engine.window
         self._prepared = prepared
         self._avatar = avatar
@@ -107,13 +107,13 @@ class Talker:
             return self._last_frame
         if crop is not None:
             self._last_crop = crop
-        return self._compositor.compose(self._idle_from + job.index, self._last_crop, job.opacity)
+        return self._compositor.compose(self.idle_from + job.index, self._last_crop, job.opacity)
 
     def idle_picture(self, index: int) -> NDArray[np.uint8]:
         """The avatar at rest in frame ``index``, which may be negative (before the first sound)."""
         if self._frame_engine is not None:
             return self._last_frame
-        return self._compositor.compose(self._idle_from + index, None)
+        return self._compositor.compose(self.idle_from + index, None)
 
     def _take_in(self) -> None:
         """Resample and analyse what was pushed."""
@@ -142,7 +142,7 @@ class Talker:
         request = RenderRequest(
             prepared=self._prepared,
             state=self._state,
-            avatar_frame=(self._idle_from + frame) % len(self._avatar),
+            avatar_frame=(self.idle_from + frame) % len(self._avatar),
             mel=self._mel.window(window.start(frame), window.columns),
             samples=own,
             frame=frame,

@@ -80,6 +80,7 @@ class Session:
     def record(self, recorder: SessionRecorder) -> None:
         """Have what is heard recorded; the session ends the recording. Call it before ``answer``."""
         self._recorder = recorder
+        self._talker.idle_from = 0  # as the film that is made of it later
 
     async def answer(self, sdp: str) -> str:
         """Take the peer's offer and return our answer's SDP.
