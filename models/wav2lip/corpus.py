@@ -54,6 +54,10 @@ class Batch:
     flow: Flow
     """(n, size, size, 2): where in the face drawn on the target's pixels are, right and down in pixels from
     themselves; NaN where nobody knows."""
+    worn: NDArray[np.float32]
+    """(n, K): the mouth code of the face drawn on."""
+    source: NDArray[np.int64]
+    """(n,): which folder's sample it is."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ class Corpus:
     def __init__(self, sources: Sequence[tuple[Path, Avatar | None]]) -> None:
         masks = [_read_mask(folder) if avatar is None else avatar.mask for folder, avatar in sources]
         self.mask = masks[0]
-        parts, idle, self._sounds, self._ends = [], [], dict[int, Path](), list[int]()
+        idle, self._sounds, self._ends = [], dict[int, Path](), list[int]()
+        parts: list[dict[str, NDArray[Any]]] = []
         flows: list[Flows] = []
         frames, samples = 0, 0
         for (folder, avatar), mask in zip(sources, masks, strict=True):
@@ -101,11 +106,13 @@ class Corpus:
             part["clip"] = np.where(part["clip"] == _ABSENT, _ABSENT, part["clip"].astype(np.int64) + first_clip)
             idle.append(faces)
             frames += len(faces)
+            part["source"] = np.full(len(part["frame"]), len(parts), dtype=np.int64)
             parts.append(part)
         fields = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
         self.targets: NDArray[np.uint8] = fields["target"]
         self._flows = Flows.joined(flows)
         self.frame: NDArray[np.int64] = fields["frame"]
+        self.sources, self._source = len(parts), fields["source"]
         self.clip, self.clip_frame = fields["clip"], fields["clip_frame"].astype(np.int64)
         self.code = mouth_code(fields["weights"])
         self.size = self.targets.shape[1]
@@ -125,9 +132,9 @@ class Corpus:
             ValueError: ``inputs`` asks for others, and there is no ``rng`` to choose them.
         """
         idle, target, code = self.idle[self.frame[indices]], self.targets[indices], self.code[indices]
-        flow = self._flows.to_rest(indices)
+        flow, worn, source = self._flows.to_rest(indices), np.zeros_like(code), self._source[indices]
         if inputs == AT_REST:
-            return Batch(idle, target, code, flow)
+            return Batch(idle, target, code, flow, worn, source)
         if rng is None:
             raise ValueError("Other inputs than resting ones are chosen at random: give an rng.")
         chance = rng.random(len(indices))
@@ -136,11 +143,12 @@ class Corpus:
             if chance[n] < inputs.hushed:
                 target[n], code[n] = idle[n], 0.0
                 other = int(rng.choice(same_pose))
-                idle[n], flow[n] = self.targets[other], self._flows.from_rest(other)
+                idle[n], flow[n], worn[n] = self.targets[other], self._flows.from_rest(other), self.code[other]
             elif len(others := same_pose[same_pose != indices[n]]):
                 other = int(rng.choice(others))
                 idle[n], flow[n] = self.targets[other], self._flows.between(int(indices[n]), other)
-        return Batch(idle, target, code, flow)
+                worn[n] = self.code[other]
+        return Batch(idle, target, code, flow, worn, source)
 
     def held_out(self, count: int) -> NDArray[np.int64]:
         """Indices of the last samples of every avatar and of the cast's shards, ``count`` in all, to judge by."""

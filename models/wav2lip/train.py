@@ -41,6 +41,7 @@ from models.wav2lip.network import Generator
 from models.wav2lip.region import Cutout
 from models.wav2lip.sheets import write_sheet
 from models.wav2lip.syncnet import SyncNet
+from models.wav2lip.trace import Trace
 from models.wav2lip.video_corpus import video_corpus
 from models.wav2lip.weights import ASSET, load_generator, save_generator
 
@@ -99,6 +100,7 @@ class Trainer:
         self.critic_optimiser = (
             torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98)) if self.critic else None
         )
+        self.trace = Trace(corpus.sources)
         self.expert = expert.eval().requires_grad_(False) if expert else None
         self.held_out = corpus.held_out(min(recipe.held_out, len(corpus) - 1))
         self.learned = np.setdiff1d(np.arange(len(corpus)), self.held_out)
@@ -133,6 +135,8 @@ class Trainer:
         terms["flow"] = objective.misplaced(parts.flow, true, self.paste)
         terms["opacity"] = objective.opacity(parts.opacity, self.paste, true)
         terms["grain"] = objective.grain(drawn, target, weights)
+        worn, source = torch.from_numpy(batch.worn), torch.from_numpy(batch.source)
+        terms["trace"] = self.trace.term(drawn, target, weights, worn, source)
         factors = self.recipe.weights
         total = l1 + sum(getattr(factors, name) * term for name, term in terms.items())
         terms["l1"] = l1
@@ -180,6 +184,7 @@ class Trainer:
             "generator": self.generator.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
+            "trace": self.trace.state,
             "critic": self.critic.state_dict() if self.critic else None,
             "critic_optimiser": self.critic_optimiser.state_dict() if self.critic_optimiser else None,
         }
@@ -190,6 +195,7 @@ class Trainer:
         self.generator.load_state_dict(state["generator"])
         self.average = {n: t.clone() for n, t in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
+        self.trace.state = state.get("trace")
         if self.critic and self.critic_optimiser and state["critic"]:
             self.critic.load_state_dict(state["critic"])
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
@@ -311,6 +317,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--kept", type=float, default=objective.Weights.kept, help="weight of what is left of the input"
     )
     parser.add_argument(
+        "--trace", type=float, default=objective.Weights.trace, help="weight of what is left of it on average"
+    )
+    parser.add_argument(
         "--flow", type=float, default=objective.Weights.flow,
         help="weight of each pixel that the face is moved off its true place",
     )  # fmt: skip
@@ -352,6 +361,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         freeze_norms=arguments.freeze_norms,
         weights=objective.Weights(
             kept=arguments.kept,
+            trace=arguments.trace,
             flow=arguments.flow,
             opacity=arguments.opacity,
             grain=arguments.grain,

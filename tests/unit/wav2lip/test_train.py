@@ -26,7 +26,8 @@ from tests.unit.wav2lip.corpora import SINK_PX, small_corpus, write_corpus
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TERMS = {"total", "l1", "edge", "coarse", "kept", "flow", "opacity", "grain"}
+OTHERS = Inputs(talking=0.3, hushed=0.4)
+TERMS = {"total", "l1", "edge", "coarse", "kept", "flow", "opacity", "grain", "trace"}
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,9 +86,9 @@ from pathlib import Path
 import torch
 from models.wav2lip.train import run
 from tests.unit.wav2lip.corpora import small_corpus
-from tests.unit.wav2lip.test_train import recipe
+from tests.unit.wav2lip.test_train import OTHERS, recipe
 torch.set_num_threads(1)
-run(small_corpus(Path(sys.argv[1])), recipe(1000), Path(sys.argv[2]))
+run(small_corpus(Path(sys.argv[1])), recipe(1000, inputs=OTHERS), Path(sys.argv[2]))
 """
 
 
@@ -103,7 +104,7 @@ def test_a_killed_run_resumes_to_the_same_weights(folder: Path, tmp_path: Path) 
     step = int(load_state(last)["step"])
     assert step % 4 == 0
     # The rate falls towards the last step, so both go on by the killed run's recipe, to the same step.
-    resumed, straight = (Trainer(small_corpus(folder), recipe(1000)) for _ in range(2))
+    resumed, straight = (Trainer(small_corpus(folder), recipe(1000, inputs=OTHERS)) for _ in range(2))
     resumed.restore(load_state(last))
     assert resumed.step == step
     for trainer in (resumed, straight):
@@ -261,7 +262,8 @@ def test_the_flow_is_from_what_is_drawn_to_what_it_is_drawn_on(tmp_path: Path) -
 
     for inputs in (Inputs(), Inputs(talking=1.0), Inputs(hushed=1.0)):
         batch = corpus.batch(indices, inputs, np.random.default_rng(3))
-        for idle, target, flow in zip(batch.idle, batch.target, batch.flow, strict=True):
+        for idle, target, flow, worn in zip(batch.idle, batch.target, batch.flow, batch.worn, strict=True):
+            assert worn[0] == pytest.approx(opening(idle), abs=1 / 30)
             sunk = SINK_PX * (opening(idle) - opening(target))
             # Each of two flows is stored to an eighth of a pixel, and mouths look alike up to a thirtieth of a jaw.
             np.testing.assert_allclose(flow[100, 100], [0, sunk], atol=0.25 + SINK_PX / 30)
@@ -282,6 +284,7 @@ def test_avatars_share_a_network_and_each_keeps_samples_to_judge_by(tmp_path: Pa
         np.testing.assert_array_equal(batch.code, alone.code)
     np.testing.assert_array_equal(both.mel(10 + 14), other.mel(14))
     assert both.held_out(4).tolist() == [8, 9, 32, 33]
+    assert (both.sources, both.batch(np.array([9, 10])).source.tolist()) == (2, [0, 1])
     assert not np.isin(Trainer(both, recipe(1, held_out=4)).learned, both.held_out(4)).any()
     with pytest.raises(MediaError, match="another part"):
         Corpus([(tmp_path / "a", first), (tmp_path / "b", soft_avatar(frames=5, box=200))])
