@@ -33,7 +33,7 @@ _PURE_NOISE_SHARE = 0.05
 _BABBLE_SHARE = 0.06
 """Share of the clips in which others talk: softly by themselves, or behind the one who is heard."""
 _BABBLERS = 5
-_OPUS_SHARE, _LOSSY_SHARE = 0.35, 0.6
+_OPUS_SHARE, _LOSSY_SHARE = 0.4, 0.65
 _LOST = (0.01, 0.1)
 """Share of the packets that a bad network loses."""
 _OVERDRIVEN_SHARE = 0.1

@@ -95,21 +95,21 @@ def _beard(x: Array, y: Array, size: int, seed: int) -> Array:
     jaw = smoothstep(0.05, -0.05, y - edge_y) * smoothstep(6.14, 6.30, y)
     around = np.exp(-((((x - 0.27) / 0.085) ** 2 + ((y - 6.62) / 0.16) ** 2) ** 2))
     moustache = np.exp(-((((x - 0.12) / 0.20) ** 2 + ((y - 6.775) / 0.050) ** 2) ** 2))
-    hairs = 0.50 + 0.50 * _beard_strokes(size, seed)
+    hairs = 0.62 + 0.30 * _beard_strokes(size, seed)
     return np.asarray(np.clip(np.maximum(np.maximum(jaw, around), moustache) * hairs, 0, 1))
 
 
 def _beard_strokes(size: int, seed: int) -> Array:
-    """Coverage of the lower face by short hairs that grow downward, (size, size)."""
+    """Coverage of the lower face by short hairs that grow downward, (size, size); none finer than a pixel is wide."""
     rng, canvas = np.random.default_rng(seed), np.zeros((size, size), np.float32)
     per_unit = size / (2 * SKIN_EXTENT)
-    for _ in range(16000):
+    for _ in range(34000):
         x, y = rng.uniform(-0.95, 0.95), rng.uniform(6.1, 7.2)
         column, row = (x + SKIN_EXTENT) * per_unit, (SKIN_EXTENT - (y - SKIN_CENTRE_Y)) * per_unit
         lean, length = rng.normal() * 0.35 + 0.5 * x, rng.uniform(5, 9)
         end = round((column + np.sin(lean) * length) * 16), round((row + np.cos(lean) * length) * 16)
         cv2.line(canvas, (round(column * 16), round(row * 16)), end, float(rng.uniform(0.5, 1)), 1, cv2.LINE_AA, 4)
-    return np.asarray(canvas, np.float64)
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.9), np.float64)
 
 
 def _freckles(size: int, seed: int) -> Array:

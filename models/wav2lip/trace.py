@@ -31,7 +31,7 @@ class Trace:
     def state(self, state: tuple[Tensor, Tensor, Tensor] | None) -> None:
         self._averages = state
 
-    def term(self, drawn: Tensor, target: Tensor, weights: Tensor, worn: Tensor, source: Tensor) -> Tensor:
+    def term(self, drawn: Tensor, target: Tensor, paste: Tensor, worn: Tensor, source: Tensor) -> Tensor:
         """Mean square over all patches of how the error moves with the controls, in steps of their deviation.
 
         Its value is the running average's; its gradient is that of these samples.
@@ -39,11 +39,12 @@ class Trace:
         Args:
             drawn: (n, 3, h, w) in [0, 1].
             target: likewise.
-            weights: (n, 1, h, w), how much each pixel counts.
+            paste: (1, 1, h, w), how much each pixel counts, whatever the sample: weights that follow the mouth would
+                make a trace of an error that does not.
             worn: (n, K), mouth codes of the faces drawn on.
             source: (n,) int64, which of the sources a sample is of.
         """
-        error = functional.avg_pool2d(weights * (drawn - target), _PATCH_PX, ceil_mode=True).flatten(1)
+        error = functional.avg_pool2d(paste * (drawn - target), _PATCH_PX, ceil_mode=True).flatten(1)
         if self._averages is None:
             controls = worn.shape[1]
             still = torch.zeros(self._sources, controls)

@@ -100,7 +100,7 @@ class Trainer:
         self.critic_optimiser = (
             torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98)) if self.critic else None
         )
-        self.trace = Trace(corpus.sources)
+        self.trace = Trace(2 * corpus.sources)
         self.expert = expert.eval().requires_grad_(False) if expert else None
         self.held_out = corpus.held_out(min(recipe.held_out, len(corpus) - 1))
         self.learned = np.setdiff1d(np.arange(len(corpus)), self.held_out)
@@ -135,8 +135,7 @@ class Trainer:
         terms["flow"] = objective.misplaced(parts.flow, true, self.paste)
         terms["opacity"] = objective.opacity(parts.opacity, self.paste, true)
         terms["grain"] = objective.grain(drawn, target, weights)
-        worn, source = torch.from_numpy(batch.worn), torch.from_numpy(batch.source)
-        terms["trace"] = self.trace.term(drawn, target, weights, worn, source)
+        terms["trace"] = self.trace.term(drawn, target, self.paste, torch.from_numpy(batch.worn), _kinds(batch))
         factors = self.recipe.weights
         total = l1 + sum(getattr(factors, name) * term for name, term in terms.items())
         terms["l1"] = l1
@@ -246,6 +245,11 @@ class Trainer:
                 self.average[name].lerp_(tensor, 1 - decay)
             else:
                 self.average[name].copy_(tensor)
+
+
+def _kinds(batch: Batch) -> Tensor:
+    """(n,) which samples may leave one trace: a folder's that come to rest, or that talk, lest one cancel the other."""
+    return torch.from_numpy(2 * batch.source + batch.code.any(axis=1))
 
 
 def run(

@@ -27,7 +27,7 @@ def _settled(shares: tuple[float, float], noise: float = 0.0) -> float:
         target, worn, source = _samples(rng)
         strength = torch.tensor(shares)[source] * worn[:, 1]
         error = strength[:, None, None, None] * _stain(6, 12) + noise * torch.randn(len(target), 3, *_SIZE)
-        value = float(trace.term(target + error, target, torch.ones(len(target), 1, *_SIZE), worn, source))
+        value = float(trace.term(target + error, target, torch.ones(1, 1, *_SIZE), worn, source))
     return value
 
 
@@ -46,7 +46,7 @@ def test_the_term_takes_the_trace_away() -> None:
     for _ in range(500):
         target, worn, source = _samples(rng)
         error = (leaks[source] * worn[:, 1])[:, None, None, None] * _stain(6, 12)
-        term = trace.term(target + error, target, torch.ones(len(target), 1, *_SIZE), worn, source)
+        term = trace.term(target + error, target, torch.ones(1, 1, *_SIZE), worn, source)
         optimiser.zero_grad()
         term.backward()
         optimiser.step()
@@ -57,6 +57,6 @@ def test_what_always_lies_there_is_no_trace() -> None:
     rng, trace, value = np.random.default_rng(9), Trace(1), 0.0
     for _ in range(200):
         target, worn, _ = _samples(rng)
-        weights, source = torch.ones(len(target), 1, *_SIZE), torch.zeros(len(target), dtype=torch.int64)
-        value = float(trace.term(target + 0.02 * _stain(0, 0), target, weights, worn, source))
+        paste, source = torch.ones(1, 1, *_SIZE), torch.zeros(len(target), dtype=torch.int64)
+        value = float(trace.term(target + 0.02 * _stain(0, 0), target, paste, worn, source))
     assert value < 0.1 * _settled((0.1, 0.1))
