@@ -29,8 +29,9 @@ class Weights:
     """Difference of patches as wholes: a lip that is a little too dark everywhere costs L1 little, and is seen."""
     kept: float = 3.0
     """How much of the input's mouth is left, see ``kept``."""
-    trace: float = 2000.0
-    """How far the error follows the input's mouth on average, see ``trace.Trace``."""
+    trace: float = 0.0
+    """How far the error follows the input's mouth on average, see ``trace.Trace``; only at the end of a training, when
+    errors are small: 6000."""
     moved: float = 4.0
     """How much more a pixel counts that speech changes than one that stays as in the idle frame."""
     flow: float = 0.1

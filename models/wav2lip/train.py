@@ -321,8 +321,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--kept", type=float, default=objective.Weights.kept, help="weight of what is left of the input"
     )
     parser.add_argument(
-        "--trace", type=float, default=objective.Weights.trace, help="weight of what is left of it on average"
-    )
+        "--trace", type=float, default=objective.Weights.trace,
+        help="weight of what is left of it on average, at the end of a training, e.g. 6000",
+    )  # fmt: skip
     parser.add_argument(
         "--flow", type=float, default=objective.Weights.flow,
         help="weight of each pixel that the face is moved off its true place",

@@ -26,7 +26,7 @@ from tests.unit.wav2lip.corpora import SINK_PX, small_corpus, write_corpus
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-OTHERS = Inputs(talking=0.3, hushed=0.4)
+OTHERS = {"inputs": Inputs(talking=0.3, hushed=0.4), "weights": objective.Weights(trace=6000.0)}
 TERMS = {"total", "l1", "edge", "coarse", "kept", "flow", "opacity", "grain", "trace"}
 
 ROOT = Path(__file__).parents[3]
@@ -88,7 +88,7 @@ from models.wav2lip.train import run
 from tests.unit.wav2lip.corpora import small_corpus
 from tests.unit.wav2lip.test_train import OTHERS, recipe
 torch.set_num_threads(1)
-run(small_corpus(Path(sys.argv[1])), recipe(1000, inputs=OTHERS), Path(sys.argv[2]))
+run(small_corpus(Path(sys.argv[1])), recipe(1000, **OTHERS), Path(sys.argv[2]))
 """
 
 
@@ -104,7 +104,7 @@ def test_a_killed_run_resumes_to_the_same_weights(folder: Path, tmp_path: Path) 
     step = int(load_state(last)["step"])
     assert step % 4 == 0
     # The rate falls towards the last step, so both go on by the killed run's recipe, to the same step.
-    resumed, straight = (Trainer(small_corpus(folder), recipe(1000, inputs=OTHERS)) for _ in range(2))
+    resumed, straight = (Trainer(small_corpus(folder), recipe(1000, **OTHERS)) for _ in range(2))
     resumed.restore(load_state(last))
     assert resumed.step == step
     for trainer in (resumed, straight):
