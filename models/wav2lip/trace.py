@@ -7,8 +7,8 @@ from torch.nn import functional
 _PATCH_PX = 6
 _DECAY = 0.99
 """Of the running averages, a sample: a hundred samples tell what is alike in them from what is not."""
-_LEAST_VARIANCE = 1e-3
-"""Of a control; what moves less tells nothing."""
+_FIRST_VARIANCE, _LEAST_VARIANCE = 0.04, 1e-3
+"""Of a control: until some samples tell it, and below which it tells nothing."""
 
 
 class Trace:
@@ -20,16 +20,8 @@ class Trace:
 
     def __init__(self, sources: int) -> None:
         self._sources = sources
-        self._averages: tuple[Tensor, Tensor, Tensor] | None = None
-
-    @property
-    def state(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """What a resume needs."""
-        return self._averages
-
-    @state.setter
-    def state(self, state: tuple[Tensor, Tensor, Tensor] | None) -> None:
-        self._averages = state
+        self.averages: tuple[Tensor, Tensor, Tensor] | None = None
+        """Of the controls, of their variances, and of what moves with them; what a resume needs."""
 
     def term(self, drawn: Tensor, target: Tensor, paste: Tensor, worn: Tensor, source: Tensor) -> Tensor:
         """Mean square over all patches of how the error moves with the controls, in steps of their deviation.
@@ -45,11 +37,11 @@ class Trace:
             source: (n,) int64, which of the sources a sample is of.
         """
         error = functional.avg_pool2d(paste * (drawn - target), _PATCH_PX, ceil_mode=True).flatten(1)
-        if self._averages is None:
+        if self.averages is None:
             controls = worn.shape[1]
             still = torch.zeros(self._sources, controls)
-            self._averages = still, still + 0.04, torch.zeros(self._sources, controls, error.shape[1])
-        mean, variance, along = self._averages
+            self.averages = still, still + _FIRST_VARIANCE, torch.zeros(self._sources, controls, error.shape[1])
+        mean, variance, along = self.averages
         moved = torch.empty_like(worn)
         for n, s in enumerate(source.tolist()):
             off = worn[n] - mean[s]

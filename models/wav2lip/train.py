@@ -183,7 +183,7 @@ class Trainer:
             "generator": self.generator.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
-            "trace": self.trace.state,
+            "trace": self.trace.averages,
             "critic": self.critic.state_dict() if self.critic else None,
             "critic_optimiser": self.critic_optimiser.state_dict() if self.critic_optimiser else None,
         }
@@ -194,7 +194,7 @@ class Trainer:
         self.generator.load_state_dict(state["generator"])
         self.average = {n: t.clone() for n, t in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
-        self.trace.state = state.get("trace")
+        self.trace.averages = state.get("trace")
         if self.critic and self.critic_optimiser and state["critic"]:
             self.critic.load_state_dict(state["critic"])
             self.critic_optimiser.load_state_dict(state["critic_optimiser"])
