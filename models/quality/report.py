@@ -24,7 +24,6 @@ from models.timebase import FRAMES_PER_SECOND
 
 CLEAN, LOSSY = "clean", "opus_loss"
 NOISE_S = 6.0
-_LEAK_RENDERS = 120
 
 Network = Callable[[Sound, int], Sound]
 """(n,) at 48 kHz and a seed -> the same speech, in its place in time, as it comes off a bad network."""
@@ -109,15 +108,12 @@ def _speech_figures(trial: Trial, name: str, gauge: OpeningGauge) -> dict[str, A
 def _controls(
     draw: Draw, engine: Engine, avatar: Avatar, gauge: OpeningGauge, renders: Renders, trial: Trial, seed: int
 ) -> dict[str, Any]:
-    some = Renders(
-        renders.frames[:_LEAK_RENDERS], renders.pictures[:_LEAK_RENDERS], renders.openings_mm[:_LEAK_RENDERS]
-    )
     # The trial's renders are none of those the gauge was fitted on.
     agreement = correlation(trial.label_mm[trial.talking], np.array(trial.render.opening_mm)[trial.talking])
     noises = (room_noise(NOISE_S, seed), babble(trial.speech, NOISE_S))
     room, babbled = (controls.stillness(draw, engine, avatar, gauge, noise) for noise in noises)
     frame_ms = controls.ms_per_frame(engine, avatar)
-    leak = controls.leak(engine, avatar, gauge, some)
+    leak = controls.leak(engine, avatar, gauge, renders)
     return {
         "room_noise_opening": room,
         "babble_opening": babbled,
