@@ -2,6 +2,7 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from models.wav2lip.network import REACH_PX, laid_over, prefiltered
 from models.wav2lip.region import Cutout, Rect, Span, needed_rects
@@ -72,3 +73,18 @@ def test_a_clear_picture_is_the_reference_moved() -> None:
     torch.testing.assert_close(shown, reference[:, :, 97:137, 67:117], rtol=0, atol=1e-4)
     drawn[:, :3], drawn[:, 3] = 0.5, 1.0
     torch.testing.assert_close(laid_over(drawn, reference), torch.full((1, 3, 40, 50), 0.5))
+
+
+def test_a_moved_picture_is_no_softer_and_hardly_harsher() -> None:
+    reference = 0.4 + 0.2 * torch.rand(1, 3, 288, 288, generator=torch.Generator().manual_seed(7))
+    steps = (torch.arange(8) + 0.5) / 8
+    drawn = torch.zeros(64, 6, 40, 50)
+    drawn[:, 4:] = torch.cartesian_prod(steps, steps)[:, :, None, None] / REACH_PX  # and opacity 0
+    moved = laid_over(drawn, prefiltered(reference).expand(64, -1, -1, -1), row=100, column=60)
+    ratio = _sharpness(moved) / _sharpness(reference[:, :, 100:140, 60:110])
+    assert 1.0 < ratio < 1.4, "linear interpolation alone makes it 0.28, of noise as fine as can be"
+
+
+def _sharpness(pictures: torch.Tensor) -> float:
+    laplacian = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]])
+    return float(functional.conv2d(pictures.flatten(0, 1)[:, None], laplacian).var())
