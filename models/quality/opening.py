@@ -30,7 +30,8 @@ SHUT_MM = 0.05
 """Lips closer than this by the mesh touch."""
 OPEN_MM = 1.0
 """Lips further apart than this by the mesh are seen to be open."""
-_FIT_SPEECH_S = 30.0
+_FIT_SPEECH_S = 180.0
+"""Some forty sentences: of few, what a mouth leaves of itself would depend on which they are."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def shut_threshold(measured: Curve, openings_mm: Curve) -> float:
 
 
 def speech_renders(truth: Truth, loop_frames: int, count: int, seed: int) -> Renders:
-    """``count`` frames of a random minute of speech over random idle frames; a fifth of them with lips that touch.
+    """``count`` frames of minutes of random speech over random idle frames; a fifth of them with lips that touch.
 
     The texts and voices are those of the training corpora, so that no held-out clip is drawn here.
     """
