@@ -5,6 +5,7 @@ A folder of shards as ``models.studio.corpus`` writes them, ``shard-00000.npz`` 
     target   (n, size, size, 3) uint8 RGB: an idle frame's face box, talking
     frame    (n,) which idle frame
     weights  (n, 52) float32: ARKit weights of the talking mouth
+    row      (n,), -1 where that mouth is made up; all are of speech where this is missing
 
 and, if the sync term is to be used, with ``clip`` (n,) and ``clip_frame`` (n,), which clip of speech and
 which frame of it (-1: none), beside ``clip-00000.npy``, (80, columns): the clip's mel spectrogram. Where a shard
@@ -37,6 +38,10 @@ from models.wav2lip.pixels import scaled_crop
 SYNC_FRAMES = 5
 MASK = "mask.png"
 _ABSENT = -1
+_HUSHED, _MADE_UP, _KINDS = 1, 2, 4
+"""Added up they number a kind."""
+_STILL = 0.15
+"""Share of the faces brought to rest that are at rest already: what the network must leave as it is."""
 _UNTOLD = 0.1
 """A blend shape this far from what the code gives is seen."""
 
@@ -56,8 +61,9 @@ class Batch:
     themselves; NaN where nobody knows."""
     worn: NDArray[np.float32]
     """(n, K): the mouth code of the face drawn on."""
-    source: NDArray[np.int64]
-    """(n,): which folder's sample it is."""
+    kind: NDArray[np.int64]
+    """(n,) in [0, ``Corpus.kinds``): which samples may leave one trace. A folder's that talk, or that come to rest;
+    upon mouths of speech, or upon made-up ones, which are wider: or one's trace would cancel the other's."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Inputs:
     talking: float = 0.0
     """Drawn on a face that says something else."""
     hushed: float = 0.0
-    """A talking face brought to rest: there, all that the input says is wrong."""
+    """A talking face brought to rest: there, all that the input says is wrong. Some are at rest already."""
 
 
 AT_REST = Inputs()
@@ -112,10 +118,12 @@ class Corpus:
         self.targets: NDArray[np.uint8] = fields["target"]
         self._flows = Flows.joined(flows)
         self.frame: NDArray[np.int64] = fields["frame"]
-        self.sources, self._source = len(parts), fields["source"]
+        self.kinds, self._source, self._made_up = _KINDS * len(parts), fields["source"], fields["made_up"]
         self.clip, self.clip_frame = fields["clip"], fields["clip_frame"].astype(np.int64)
         self.code = mouth_code(fields["weights"])
         self.size = self.targets.shape[1]
+        scaled = cv2.resize(self.mask, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        self._paste = (scaled.astype(np.float32) / 255)[..., np.newaxis]
         self.idle = np.concatenate(idle)
         self._mels: dict[int, NDArray[np.float32]] = {}
         self._of_frame = {int(frame): np.flatnonzero(self.frame == frame) for frame in np.unique(self.frame)}
@@ -132,9 +140,9 @@ class Corpus:
             ValueError: ``inputs`` asks for others, and there is no ``rng`` to choose them.
         """
         idle, target, code = self.idle[self.frame[indices]], self.targets[indices], self.code[indices]
-        flow, worn, source = self._flows.to_rest(indices), np.zeros_like(code), self._source[indices]
+        flow, worn, kind = self._flows.to_rest(indices), np.zeros_like(code), _KINDS * self._source[indices]
         if inputs == AT_REST:
-            return Batch(idle, target, code, flow, worn, source)
+            return Batch(idle, target, code, flow, worn, kind)
         if rng is None:
             raise ValueError("Other inputs than resting ones are chosen at random: give an rng.")
         chance = rng.random(len(indices))
@@ -142,13 +150,27 @@ class Corpus:
             same_pose = self._of_frame[int(self.frame[indices[n]])]
             if chance[n] < inputs.hushed:
                 target[n], code[n] = idle[n], 0.0
+                kind[n] += _HUSHED
+                if rng.random() < _STILL:
+                    flow[n] = 0.0
+                    continue
                 other = int(rng.choice(same_pose))
-                idle[n], flow[n], worn[n] = self.targets[other], self._flows.from_rest(other), self.code[other]
+                flow[n] = self._flows.from_rest(other)
             elif len(others := same_pose[same_pose != indices[n]]):
                 other = int(rng.choice(others))
-                idle[n], flow[n] = self.targets[other], self._flows.between(int(indices[n]), other)
-                worn[n] = self.code[other]
-        return Batch(idle, target, code, flow, worn, source)
+                flow[n] = self._flows.between(int(indices[n]), other)
+            else:
+                continue
+            idle[n], worn[n] = self._as_seen(other), self.code[other]
+            kind[n] += _MADE_UP * self._made_up[other]
+        return Batch(idle, target, code, flow, worn, kind)
+
+    def _as_seen(self, index: int) -> NDArray[np.uint8]:
+        """A sample's target as a loop that talks would show it: its mouth pasted on the face at rest, in 4:2:0."""
+        rest = self.idle[self.frame[index]].astype(np.float32)
+        pasted = np.round(rest + self._paste * (self.targets[index] - rest)).astype(np.uint8)
+        coded = cv2.cvtColor(pasted, cv2.COLOR_RGB2YUV_I420)
+        return np.asarray(cv2.cvtColor(coded, cv2.COLOR_YUV2RGB_I420), dtype=np.uint8)
 
     def held_out(self, count: int) -> NDArray[np.int64]:
         """Indices of the last samples of every avatar and of the cast's shards, ``count`` in all, to judge by."""
@@ -243,6 +265,7 @@ def _read(shard: Path, own_faces: bool) -> dict[str, NDArray[Any]]:
             fields = {name: data[name] for name in wanted + tuple(name for name in FIELDS if name in data)}
             for name in ("clip", "clip_frame"):
                 fields[name] = data[name] if name in data else np.full(len(data["frame"]), _ABSENT)
+            fields["made_up"] = data["row"] < 0 if "row" in data else np.zeros(len(data["frame"]), bool)
     except (OSError, KeyError, ValueError) as error:
         raise MediaError(f"The shard {shard.name} is damaged; delete it and draw the corpus again.") from error
     return fields

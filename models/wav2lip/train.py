@@ -100,7 +100,7 @@ class Trainer:
         self.critic_optimiser = (
             torch.optim.AdamW(self.critic.parameters(), lr=recipe.rate / 4, betas=(0.5, 0.98)) if self.critic else None
         )
-        self.trace = Trace(2 * corpus.sources)
+        self.trace = Trace(corpus.kinds)
         self.expert = expert.eval().requires_grad_(False) if expert else None
         self.held_out = corpus.held_out(min(recipe.held_out, len(corpus) - 1))
         self.learned = np.setdiff1d(np.arange(len(corpus)), self.held_out)
@@ -135,7 +135,8 @@ class Trainer:
         terms["flow"] = objective.misplaced(parts.flow, true, self.paste)
         terms["opacity"] = objective.opacity(parts.opacity, self.paste, true)
         terms["grain"] = objective.grain(drawn, target, weights)
-        terms["trace"] = self.trace.term(drawn, target, self.paste, torch.from_numpy(batch.worn), _kinds(batch))
+        worn, kind = torch.from_numpy(batch.worn), torch.from_numpy(batch.kind)
+        terms["trace"] = self.trace.term(drawn, target, self.paste, worn, kind)
         factors = self.recipe.weights
         total = l1 + sum(getattr(factors, name) * term for name, term in terms.items())
         terms["l1"] = l1
@@ -247,11 +248,6 @@ class Trainer:
                 self.average[name].copy_(tensor)
 
 
-def _kinds(batch: Batch) -> Tensor:
-    """(n,) which samples may leave one trace: a folder's that come to rest, or that talk, lest one cancel the other."""
-    return torch.from_numpy(2 * batch.source + batch.code.any(axis=1))
-
-
 def run(
     corpus: Corpus,
     recipe: Recipe,
@@ -322,7 +318,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--trace", type=float, default=objective.Weights.trace,
-        help="weight of what is left of it on average, at the end of a training, e.g. 6000",
+        help="weight of what is left of it on average, at the end of a training, e.g. 25000",
     )  # fmt: skip
     parser.add_argument(
         "--flow", type=float, default=objective.Weights.flow,

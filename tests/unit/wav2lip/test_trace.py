@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -20,12 +21,16 @@ def _stain(row: int, column: int) -> Tensor:
     return stain
 
 
-def _settled(shares: tuple[float, float], noise: float = 0.0) -> float:
-    """The term after 800 samples whose second control leaves a stain, as strong as each source's share."""
+def _settled(shares: tuple[float, float], noise: float = 0.0, bend: float = 0.0) -> float:
+    """The term after 800 samples whose second control leaves a stain, as strong as each source's share.
+
+    ``bend``: how strong one is that half of the control leaves, and neither none nor all of it.
+    """
     rng, trace, value = np.random.default_rng(5), Trace(2), 0.0
     for _ in range(100):
         target, worn, source = _samples(rng)
-        strength = torch.tensor(shares)[source] * worn[:, 1]
+        between = worn[:, 1] * (1 - worn[:, 1]) - 1 / 6  # 0 on average
+        strength = torch.tensor(shares)[source] * worn[:, 1] + bend * between
         error = strength[:, None, None, None] * _stain(6, 12) + noise * torch.randn(len(target), 3, *_SIZE)
         value = float(trace.term(target + error, target, torch.ones(1, 1, *_SIZE), worn, source))
     return value
@@ -53,10 +58,17 @@ def test_the_term_takes_the_trace_away() -> None:
     assert leaks.abs().max() < 0.02
 
 
-def test_what_always_lies_there_is_no_trace() -> None:
+def test_what_always_lies_there_counts_once() -> None:
     rng, trace, value = np.random.default_rng(9), Trace(1), 0.0
     for _ in range(200):
         target, worn, _ = _samples(rng)
         paste, source = torch.ones(1, 1, *_SIZE), torch.zeros(len(target), dtype=torch.int64)
         value = float(trace.term(target + 0.02 * _stain(0, 0), target, paste, worn, source))
-    assert value < 0.1 * _settled((0.1, 0.1))
+    patches = _SIZE[0] * _SIZE[1] / 6**2
+    assert value == pytest.approx(0.02**2 / patches, rel=0.15)  # and hardly anything seems to move with a control
+
+
+def test_an_error_at_mouths_between_shut_and_wide_is_seen() -> None:
+    torch.manual_seed(0)
+    plain, bent = (_settled((0.0, 0.0), noise=0.02, bend=bend) for bend in (0.0, 0.4))
+    assert bent > 5 * plain
