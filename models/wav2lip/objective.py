@@ -119,14 +119,15 @@ def misplaced(flow: Tensor, true: Tensor, paste: Tensor) -> Tensor:
     return (weights * off).sum() / weights.sum().clamp_min(1.0)
 
 
-def opacity(painted: Tensor, paste: Tensor, true: Tensor) -> Tensor:
+def opacity(painted: Tensor, paste: Tensor, true: Tensor, worn: Tensor) -> Tensor:
     """Mean share that is painted over, (n, 1, h, w), weighted by ``paste``.
 
     What the flow ``true`` (n, 2, h, w) does not know is free, for it cannot be moved there: teeth, or the neck that a
-    chin leaves. Of a picture whose flow is not known at all, everything counts.
+    chin leaves. Of a picture whose flow is not known at all, everything counts. So does nothing of one drawn on a face
+    that talks, whose mouth codes are ``worn`` (n, K): what is not painted there is the more of that mouth that stays.
     """
     known = ~true.isnan().any(dim=1, keepdim=True)
-    counts = known | ~known.flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    counts = (known | ~known.flatten(1).any(dim=1).view(-1, 1, 1, 1)) & ~worn.any(dim=1).view(-1, 1, 1, 1)
     return (paste * counts * painted).mean() / paste.mean()
 
 

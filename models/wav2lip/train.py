@@ -133,9 +133,9 @@ class Trainer:
         true = self.cutout.drawn_part(torch.from_numpy(batch.flow).permute(0, 3, 1, 2))
         terms = {"edge": edge, "coarse": coarse, "kept": kept}
         terms["flow"] = objective.misplaced(parts.flow, true, self.paste)
-        terms["opacity"] = objective.opacity(parts.opacity, self.paste, true)
-        terms["grain"] = objective.grain(drawn, target, weights)
         worn, kind = torch.from_numpy(batch.worn), torch.from_numpy(batch.kind)
+        terms["opacity"] = objective.opacity(parts.opacity, self.paste, true, worn)
+        terms["grain"] = objective.grain(drawn, target, weights)
         terms["trace"] = self.trace.term(drawn, target, self.paste, worn, kind)
         factors = self.recipe.weights
         total = l1 + sum(getattr(factors, name) * term for name, term in terms.items())

@@ -61,14 +61,21 @@ def test_chequers_are_no_grain() -> None:
 
 
 def test_only_what_could_be_moved_there_is_not_to_be_painted() -> None:
-    paste = torch.ones(1, 1, 4, 4)
+    paste, at_rest = torch.ones(1, 1, 4, 4), torch.zeros(2, 3)
     flow = torch.zeros(2, 2, 4, 4)
     flow[:, :, 2:] = torch.nan  # hidden in what is drawn on
     hidden, seen = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
     hidden[:, :, 2:], seen[:, :, :2] = 1, 1
-    assert objective.opacity(hidden, paste, flow) == 0
-    assert objective.opacity(seen, paste, flow) == pytest.approx(0.5)
+    assert objective.opacity(hidden, paste, flow, at_rest) == 0
+    assert objective.opacity(seen, paste, flow, at_rest) == pytest.approx(0.5)
     nothing_known = torch.full_like(flow, torch.nan)
-    assert objective.opacity(hidden, paste, nothing_known) == pytest.approx(0.5)
+    assert objective.opacity(hidden, paste, nothing_known, at_rest) == pytest.approx(0.5)
     flow[1] = torch.nan
-    assert objective.opacity(hidden, paste, flow) == pytest.approx(0.25), "each picture for itself"
+    assert objective.opacity(hidden, paste, flow, at_rest) == pytest.approx(0.25), "each picture for itself"
+
+
+def test_another_mouth_may_be_painted_over() -> None:
+    painted, paste, flow = torch.ones(2, 1, 4, 4), torch.ones(1, 1, 4, 4), torch.zeros(2, 2, 4, 4)
+    worn = torch.zeros(2, 3)
+    worn[1, 2] = 0.1
+    assert objective.opacity(painted, paste, flow, worn) == pytest.approx(0.5), "the first alone counts"
