@@ -53,7 +53,7 @@ def _seen(
     generator: Generator, cutout: Cutout, paste: torch.Tensor, idle: torch.Tensor, target: torch.Tensor,
     heard: torch.Tensor,
 ) -> NDArray[np.float32]:  # fmt: skip
-    with torch.no_grad(), _bfloat16():
+    with torch.no_grad():
         features = face_features(generator, cutout, idle)
     resting, shown = cutout.drawn_part(idle), cutout.drawn_part(target)
     weights, factors = objective.pixel_weights(resting, shown, paste, objective.Weights.moved), objective.Weights

@@ -136,6 +136,15 @@ def test_frozen_norms_keep_their_statistics_while_weights_learn(folder: Path, fr
     assert not kept["face_encoder_blocks.0.0.conv_block.0.weight"]
 
 
+def test_faces_are_encoded_in_full_precision_as_the_engine_does(folder: Path) -> None:
+    trainer = Trainer(small_corpus(folder), recipe(1, bfloat16=True))
+    kinds: dict[str, torch.dtype] = {}
+    for name, block in (("face", trainer.generator.face_encoder_blocks[-1]), ("drawn", trainer.generator.output_block)):
+        block.register_forward_hook(lambda _block, _inputs, output, name=name: kinds.update({name: output.dtype}))
+    trainer.advance()
+    assert kinds == {"face": torch.float32, "drawn": torch.bfloat16}
+
+
 def test_frozen_norms_want_weights_to_begin_with(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
