@@ -38,10 +38,8 @@ from models.wav2lip.pixels import scaled_crop
 SYNC_FRAMES = 5
 MASK = "mask.png"
 _ABSENT = -1
-_HUSHED, _MADE_UP, _UPON_REST, _KINDS = 1, 2, 4, 8
+_HUSHED, _MADE_UP, _KINDS = 1, 2, 4
 """Added up they number a kind."""
-_MOVED = 0.05
-"""A mouth with no control above this is as good as at rest."""
 _STILL = 0.15
 """Share of the faces brought to rest that are at rest already: what the network must leave as it is."""
 _UNTOLD = 0.1
@@ -65,8 +63,7 @@ class Batch:
     """(n, K): the mouth code of the face drawn on."""
     kind: NDArray[np.int64]
     """(n,) in [0, ``Corpus.kinds``): which samples may leave one trace. A folder's that talk, or that come to rest;
-    upon mouths of speech, or upon made-up ones, which are wider; or upon rest, which a network leaves as it is rather
-    than draws: or one's trace would cancel the other's."""
+    upon mouths of speech, or upon made-up ones, which are wider: or one's trace would cancel the other's."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +140,7 @@ class Corpus:
             ValueError: ``inputs`` asks for others, and there is no ``rng`` to choose them.
         """
         idle, target, code = self.idle[self.frame[indices]], self.targets[indices], self.code[indices]
-        flow, worn = self._flows.to_rest(indices), np.zeros_like(code)
-        kind = _KINDS * self._source[indices] + _UPON_REST
+        flow, worn, kind = self._flows.to_rest(indices), np.zeros_like(code), _KINDS * self._source[indices]
         if inputs == AT_REST:
             return Batch(idle, target, code, flow, worn, kind)
         if rng is None:
@@ -166,7 +162,7 @@ class Corpus:
             else:
                 continue
             idle[n], worn[n] = self._as_seen(other), self.code[other]
-            kind[n] += _MADE_UP * self._made_up[other] - _UPON_REST * (worn[n].max() > _MOVED)
+            kind[n] += _MADE_UP * self._made_up[other]
         return Batch(idle, target, code, flow, worn, kind)
 
     def _as_seen(self, index: int) -> NDArray[np.uint8]:
