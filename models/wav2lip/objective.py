@@ -37,7 +37,8 @@ class Weights:
     flow: float = 0.1
     """How far the face is moved to a wrong place, a pixel; where the corpus tells the right one."""
     opacity: float = 0.04
-    """How much is painted over the moved face, which is the sharper of two that are as near, where moving can do."""
+    """How much is painted over the moved face, which is the sharper of two that are as near, where moving can do;
+    of faces drawn on at rest."""
     grain: float = 10.0
     """How much softer or harsher the picture is, wherever each hair may lie, see ``grain``."""
     sync: float = 0.0
@@ -123,8 +124,9 @@ def opacity(painted: Tensor, paste: Tensor, true: Tensor, worn: Tensor) -> Tenso
     """Mean share that is painted over, (n, 1, h, w), weighted by ``paste``.
 
     What the flow ``true`` (n, 2, h, w) does not know is free, for it cannot be moved there: teeth, or the neck that a
-    chin leaves. Of a picture whose flow is not known at all, everything counts. So does nothing of one drawn on a face
-    that talks, whose mouth codes are ``worn`` (n, K): what is not painted there is the more of that mouth that stays.
+    chin leaves. Of a picture whose flow is not known at all, everything counts. Nothing
+    counts of one drawn on a face that talks (whose mouth code in ``worn``, (n, K), is not zero): what is not painted
+    there lets that mouth show.
     """
     known = ~true.isnan().any(dim=1, keepdim=True)
     counts = (known | ~known.flatten(1).any(dim=1).view(-1, 1, 1, 1)) & ~worn.any(dim=1).view(-1, 1, 1, 1)

@@ -158,8 +158,8 @@ class Trainer:
     def draw(self, batch: Batch) -> Drawn:
         """The drawn part of each sample, from idle frame and code: in the precisions of the engine.
 
-        Were faces encoded in bfloat16 too, lips would learn to make up for its rounding, and be drawn a fifth of a
-        millimetre off by what is served.
+        Were faces encoded in bfloat16 too, lips would learn to make up for its rounding, and what is served would draw
+        them up to a tenth of a millimetre off.
         """
         whole, code = planes(batch.idle), torch.from_numpy(batch.code)
         features = face_features(self.generator, self.cutout, whole)
@@ -329,8 +329,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="weight of each pixel that the face is moved off its true place",
     )  # fmt: skip
     parser.add_argument(
-        "--opacity", type=float, default=objective.Weights.opacity, help="weight of what is painted over the moved face"
-    )
+        "--opacity", type=float, default=objective.Weights.opacity,
+        help="weight of what is painted over the moved face, where that is at rest",
+    )  # fmt: skip
     parser.add_argument(
         "--grain", type=float, default=objective.Weights.grain,
         help="weight of what is softer or harsher than it should be",
