@@ -38,8 +38,8 @@ from models.wav2lip.pixels import scaled_crop
 SYNC_FRAMES = 5
 MASK = "mask.png"
 _ABSENT = -1
-_HUSHED, _MADE_UP, _KINDS = 1, 2, 4
-"""Added up they number a kind."""
+_TALKS, _HUSHED, _MADE_UP, _KINDS = 1, 1, 2, 5
+"""Of the face drawn on; added up they number a kind. 0: it is at rest."""
 _STILL = 0.15
 """Share of the faces brought to rest that are at rest already: what the network must leave as it is."""
 _UNTOLD = 0.1
@@ -62,16 +62,17 @@ class Batch:
     worn: NDArray[np.float32]
     """(n, K): the mouth code of the face drawn on."""
     kind: NDArray[np.int64]
-    """(n,) in [0, ``Corpus.kinds``): which samples may leave one trace. A folder's that talk, or that come to rest;
-    upon mouths of speech, or upon made-up ones, which are wider: or one's trace would cancel the other's."""
+    """(n,) in [0, ``Corpus.kinds``): which samples may leave one trace. A folder's upon faces at rest; or that talk, or
+    that come to rest, upon mouths of speech, or upon made-up ones, which are wider: or one's trace would cancel the
+    other's. Upon a face at rest nothing is left, whatever is left of a mouth that is nearly shut."""
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What is drawn on: shares of the samples. What is left is drawn on the face at rest.
 
-    A network that has seen other faces takes the mouth from the sound alone. A pose with one sample only has nothing
-    else to say and stays at rest.
+    A network that has seen other faces takes the mouth from the sound alone. A pose in which no other sample talks has
+    nothing else to say and stays at rest.
     """
 
     talking: float = 0.0
@@ -126,7 +127,8 @@ class Corpus:
         self._paste = (scaled.astype(np.float32) / 255)[..., np.newaxis]
         self.idle = np.concatenate(idle)
         self._mels: dict[int, NDArray[np.float32]] = {}
-        self._of_frame = {int(frame): np.flatnonzero(self.frame == frame) for frame in np.unique(self.frame)}
+        talks = self.code.any(axis=1)
+        self._talking = {int(frame): np.flatnonzero((self.frame == frame) & talks) for frame in np.unique(self.frame)}
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -147,22 +149,19 @@ class Corpus:
             raise ValueError("Other inputs than resting ones are chosen at random: give an rng.")
         chance = rng.random(len(indices))
         for n in np.flatnonzero(chance < inputs.hushed + inputs.talking):
-            same_pose = self._of_frame[int(self.frame[indices[n]])]
-            if chance[n] < inputs.hushed:
-                target[n], code[n] = idle[n], 0.0
-                kind[n] += _HUSHED
-                if rng.random() < _STILL:
-                    flow[n] = 0.0
-                    continue
-                other = int(rng.choice(same_pose))
-                flow[n] = self._flows.from_rest(other)
-            elif len(others := same_pose[same_pose != indices[n]]):
-                other = int(rng.choice(others))
-                flow[n] = self._flows.between(int(indices[n]), other)
+            others = self._talking[int(self.frame[indices[n]])]
+            hushed = chance[n] < inputs.hushed
+            if hushed:
+                target[n], code[n], flow[n] = idle[n], 0.0, 0.0
+                others = others if rng.random() >= _STILL else others[:0]
             else:
+                others = others[others != indices[n]]
+            if not len(others):
                 continue
+            other = int(rng.choice(others))
+            flow[n] = self._flows.from_rest(other) if hushed else self._flows.between(int(indices[n]), other)
             idle[n], worn[n] = self._as_seen(other), self.code[other]
-            kind[n] += _MADE_UP * self._made_up[other]
+            kind[n] += _TALKS + _HUSHED * hushed + _MADE_UP * self._made_up[other]
         return Batch(idle, target, code, flow, worn, kind)
 
     def _as_seen(self, index: int) -> NDArray[np.uint8]:

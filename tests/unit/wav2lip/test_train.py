@@ -282,12 +282,31 @@ def test_what_leaves_traces_of_its_own_is_a_kind_of_its_own(tmp_path: Path) -> N
     speech, made_up = np.zeros(6, np.int32), np.full(6, -1, np.int32)
     np.savez(tmp_path / "shard-00000.npz", **shard, row=np.concatenate([speech, made_up]))
     corpus = small_corpus(tmp_path)
-    for inputs, numbers in ((Inputs(talking=1.0), {0, 2}), (Inputs(hushed=1.0), {1, 3})):
+    assert corpus.kinds == 5
+    assert not corpus.batch(np.arange(12)).kind.any()
+    for inputs, upon_speech, upon_made_up in ((Inputs(talking=1.0), 1, 3), (Inputs(hushed=1.0), 2, 4)):
         batch = corpus.batch(np.arange(12), inputs, np.random.default_rng(1))
-        upon_made_up = batch.worn.any(axis=1) & (np.arange(12) >= 6)
-        assert set(batch.kind[upon_made_up]) == {max(numbers)}
-        assert set(batch.kind[~upon_made_up]) == {min(numbers)}
-    assert corpus.kinds == 4
+        upon = np.repeat([upon_speech, upon_made_up], 6)
+        np.testing.assert_array_equal(batch.kind, np.where(batch.worn.any(axis=1), upon, 0))
+
+
+def test_pauses_are_nothing_to_bring_to_rest(tmp_path: Path) -> None:
+    write_corpus(tmp_path, samples=30, shards=1)
+    shard = dict(np.load(tmp_path / "shard-00000.npz"))
+    shard["weights"][shard["frame"] == 0] = 0.0
+    shard["weights"][np.flatnonzero(shard["frame"] == 1)[1:]] = 0.0
+    np.savez(tmp_path / "shard-00000.npz", **shard)
+    corpus = small_corpus(tmp_path)
+    paused, spoken_once, spoken = (np.flatnonzero(corpus.frame == frame) for frame in (0, 1, 2))
+    for inputs in (Inputs(talking=1.0), Inputs(hushed=1.0)):
+        batch = corpus.batch(np.arange(30), inputs, np.random.default_rng(1))
+        assert not batch.worn[paused].any()
+        np.testing.assert_array_equal(batch.idle[paused], corpus.idle[corpus.frame[paused]])
+        once = batch.worn[spoken_once]
+        assert once[1:].any()
+        assert {tuple(code) for code in once if code.any()} == {tuple(corpus.code[spoken_once[0]])}
+        assert batch.worn[spoken].any()
+    assert not corpus.batch(np.arange(30), Inputs(talking=1.0), np.random.default_rng(1)).worn[spoken_once[0]].any()
 
 
 def test_the_flow_is_from_what_is_drawn_to_what_it_is_drawn_on(tmp_path: Path) -> None:
