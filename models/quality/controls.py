@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +39,20 @@ def stillness(draw: Draw, engine: Engine, avatar: Avatar, gauge: OpeningGauge, n
 
 
 def leak(engine: Engine, avatar: Avatar, gauge: OpeningGauge, renders: Renders) -> Leak:
+    """How silence shuts ``renders``' mouths."""
+    frames = renders.frames.tolist()
+    drawn, true = (
+        np.array([gauge.measure(*pair) for pair in zip(pictures, frames, strict=True)])
+        for pictures in (hushed(engine, avatar, renders), renders.pictures)
+    )
+    return Leak(correlation(true, drawn), amplitude_ratio(drawn, true))
+
+
+def hushed(engine: Engine, avatar: Avatar, renders: Renders) -> Iterator[NDArray[np.uint8]]:
     """Give the engine an avatar whose loop talks, and silence; what it draws is pasted on the resting avatar.
 
-    The engine is asked itself, as a session would ask it, since a session shows the idle frame in silence.
+    The engine is asked itself, as a session would ask it, since a session shows the idle frame in silence. Yields a
+    whole picture for each render.
     """
     loop = dataclasses.replace(
         avatar, frames_i420=np.stack(renders.pictures), boxes=avatar.boxes[renders.frames % len(avatar)]
@@ -48,16 +60,12 @@ def leak(engine: Engine, avatar: Avatar, gauge: OpeningGauge, renders: Renders) 
     prepared, state, compositor = engine.prepare(loop), engine.new_state(), Compositor(avatar)
     frames = frame_engine(engine)
     silence = np.full((_MEL_BANDS, engine.window.columns), SILENCE, dtype=np.float32)
-    drawn, true = [], []
     for first in range(0, len(loop), BATCH):
         rows = range(first, min(first + BATCH, len(loop)))
         crops = engine.render([_request(prepared, state, row, silence) for row in rows])
         for row, crop in zip(rows, crops, strict=True):
             frame = int(renders.frames[row])
-            shown = compositor.compose(frame, crop) if frames is None else whole_frame(frames.picture(prepared, crop))
-            drawn.append(gauge.measure(shown, frame))
-            true.append(gauge.measure(renders.pictures[row], frame))
-    return Leak(correlation(np.array(true), np.array(drawn)), amplitude_ratio(np.array(drawn), np.array(true)))
+            yield compositor.compose(frame, crop) if frames is None else whole_frame(frames.picture(prepared, crop))
 
 
 def _request(prepared: object, state: object, frame: int, mel: NDArray[np.float32]) -> RenderRequest:

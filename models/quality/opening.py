@@ -50,13 +50,14 @@ class OpeningGauge:
     """Measures the opening of one avatar's mouth.
 
     Attributes:
+        region: the part of a picture that is measured.
         range_mm: how far speech opens it: the 99th percentile of the labels it was fitted on.
         shut_below_mm: a mouth that measures less is shut.
     """
 
     def __init__(self, avatar: Avatar, renders: Renders) -> None:
-        self._avatar, self._region = avatar, MouthRegion(avatar)
-        height, width = self._region.inside.shape
+        self._avatar, self.region = avatar, MouthRegion(avatar)
+        height, width = self.region.inside.shape
         self._grid = (GRID_COLUMNS, max(2, round(GRID_COLUMNS * height / width)))
         self._idle: dict[int, NDArray[np.float32]] = {}
         features = np.stack([self._features(*pair) for pair in zip(renders.pictures, renders.frames, strict=True)])
@@ -67,6 +68,12 @@ class OpeningGauge:
     def measure(self, i420: NDArray[np.uint8], frame: int) -> float:
         """Opening in mm of the mouth in a whole picture of frame ``frame`` of the loop; may be a little negative."""
         return float(self._features(i420, frame) @ self._weights)
+
+    @property
+    def grid_weights(self) -> NDArray[np.float64]:
+        """(rows, ``GRID_COLUMNS``, 3): mm that 1 of 255 adds, in each of the region's fields and RGB."""
+        columns, rows = self._grid
+        return self._weights.reshape(rows, columns, -1)
 
     def agreement(self, renders: Renders) -> float:
         """Correlation with the labels of ``renders``, which should be others than those it was fitted on."""
@@ -81,7 +88,7 @@ class OpeningGauge:
         return np.asarray((self._coarse(i420, index) - self._idle[index]).ravel(), dtype=np.float64)
 
     def _coarse(self, i420: NDArray[np.uint8], frame: int) -> NDArray[np.float32]:
-        cut = self._region.cut(i420, frame).astype(np.float32)
+        cut = self.region.cut(i420, frame).astype(np.float32)
         return np.asarray(cv2.resize(cut, self._grid, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 

@@ -160,11 +160,15 @@ class Corpus:
                 continue
             other = int(rng.choice(others))
             flow[n] = self._flows.from_rest(other) if hushed else self._flows.between(int(indices[n]), other)
-            idle[n], worn[n] = self._as_seen(other), self.code[other]
+            idle[n], worn[n] = self.as_seen(other), self.code[other]
             kind[n] += _TALKS + _HUSHED * hushed + _MADE_UP * self._made_up[other]
         return Batch(idle, target, code, flow, worn, kind)
 
-    def _as_seen(self, index: int) -> NDArray[np.uint8]:
+    def spoken(self) -> NDArray[np.int64]:
+        """Indices of the samples that show a mouth of speech, and no pause."""
+        return np.flatnonzero(self.code.any(axis=1) & ~self._made_up)
+
+    def as_seen(self, index: int) -> NDArray[np.uint8]:
         """A sample's target as a loop that talks would show it: its mouth pasted on the face at rest, in 4:2:0."""
         rest = self.idle[self.frame[index]].astype(np.float32)
         pasted = np.round(rest + self._paste * (self.targets[index] - rest)).astype(np.uint8)
