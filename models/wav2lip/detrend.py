@@ -49,6 +49,7 @@ _FIRST_SEED = 11
 _COLOUR_STEP, _FLOW_STEP = 0.3, 0.03
 """What changes a picture alike: colours and opacities before the sigmoid, and flow, of ``network.REACH_PX``."""
 _MOST_BENT = 3.0
+"""Of a squared opening, less one: as in ``trace``, lest one wide mouth weigh more than a hundred."""
 _EVERY = 37
 """Of the places in a picture, how many tell what comes into a layer: all would tell the same."""
 _ALIKE, _AGREED = 1e-4, 1e-3
