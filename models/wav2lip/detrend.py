@@ -31,7 +31,7 @@ from models.quality.controls import hushed
 from models.quality.opening import FIT_RENDERS, OpeningGauge, Renders, speech_renders
 from models.quality.truth import Truth
 from models.runtime.precision import preferred_dtype
-from models.wav2lip import objective
+from models.wav2lip import objective, trace
 from models.wav2lip.corpus import Corpus
 from models.wav2lip.engine import Wav2LipEngine
 from models.wav2lip.from_code import draw, face_features, planes
@@ -48,8 +48,6 @@ _FIRST_SEED = 11
 """Of the gauges' renders. ``visavis bench quality`` is run with lower ones."""
 _COLOUR_STEP, _FLOW_STEP = 0.3, 0.03
 """What changes a picture alike: colours and opacities before the sigmoid, and flow, of ``network.REACH_PX``."""
-_MOST_BENT = 3.0
-"""Of a squared opening, less one: as in ``trace``, lest one wide mouth weigh more than a hundred."""
 _EVERY = 37
 """Of the places in a picture, how many tell what comes into a layer: all would tell the same."""
 _ALIKE, _AGREED = 1e-4, 1e-3
@@ -84,9 +82,8 @@ class Talking:
     def told(self) -> Tensor:
         """What readings may follow, (3, n): that there is a mouth; its opening, in deviations; that squared."""
         opening = self._measured(self.renders.pictures)
-        off = (opening - opening.mean()) / opening.std()
-        bent = off.square().clamp(max=1 + _MOST_BENT)
-        return torch.stack((torch.ones(len(off)), off, (bent - bent.mean()) / 2))
+        off, variance = opening - opening.mean(), opening.var()[None]
+        return torch.stack([trace.told(each, variance) for each in off[:, None]], dim=1)
 
     def left(self, engine: Wav2LipEngine) -> Tensor:
         """What is read, (n,), where the engine draws silence on the faces: as served, rounded and coded."""

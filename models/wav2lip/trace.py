@@ -46,19 +46,19 @@ class Trace:
             still = torch.zeros(self._kinds, controls)
             self.averages = still, still + _FIRST_VARIANCE, torch.zeros(self._kinds, 1 + 2 * controls, error.shape[1])
         mean, variance, along = self.averages
-        told = []
+        parts = []
         for n, s in enumerate(kind.tolist()):
             off = worn[n] - mean[s]
             mean[s] += (1 - _DECAY) * off
             variance[s].lerp_(off.square(), 1 - _DECAY)
-            told.append(_told(off, variance[s]))
-            along[s].lerp_(told[-1][:, None] * error[n].detach(), 1 - _DECAY)
-        moved = torch.stack(told)
+            parts.append(told(off, variance[s]))
+            along[s].lerp_(parts[-1][:, None] * error[n].detach(), 1 - _DECAY)
+        moved = torch.stack(parts)
         follows = ((moved[:, :, None] * along[kind]).sum(dim=1) * error).mean()
         return along[kind].square().sum(dim=1).mean() + 2 * (follows - follows.detach())
 
 
-def _told(off: Tensor, variance: Tensor) -> Tensor:
+def told(off: Tensor, variance: Tensor) -> Tensor:
     """What an error may follow, (1 + 2 K,), of about unit strength: that there is a mouth, controls, bent controls."""
     spread = variance + _LEAST_VARIANCE
     bent = ((off.square() - variance) / (2 * spread)).clamp(max=_MOST_BENT)
