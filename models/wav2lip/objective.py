@@ -124,9 +124,8 @@ def opacity(painted: Tensor, paste: Tensor, true: Tensor, worn: Tensor) -> Tenso
     """Mean share that is painted over, (n, 1, h, w), weighted by ``paste``.
 
     What the flow ``true`` (n, 2, h, w) does not know is free, for it cannot be moved there: teeth, or the neck that a
-    chin leaves. Of a picture whose flow is not known at all, everything counts. Nothing
-    counts of one drawn on a face that talks (whose mouth code in ``worn``, (n, K), is not zero): what is not painted
-    there lets that mouth show.
+    chin leaves. Of a picture whose flow is not known at all, everything counts. Nothing counts of one drawn on a face
+    that talks (whose mouth code in ``worn``, (n, K), is not zero): what is not painted there lets that mouth show.
     """
     known = ~true.isnan().any(dim=1, keepdim=True)
     counts = (known | ~known.flatten(1).any(dim=1).view(-1, 1, 1, 1)) & ~worn.any(dim=1).view(-1, 1, 1, 1)
