@@ -1,6 +1,6 @@
 """The end of a training: what is left of mouths drawn on no longer follows them, as gauges read it.
 
-    python -m models.wav2lip.detrend --corpus DIR --avatar ada --out wav2lip.safetensors [--weights before.safetensors]
+    python -m models.wav2lip.detrend --corpus DIR --avatar DIR --out wav2lip.safetensors [--weights before.safetensors]
 
 Brought to rest, a talking face keeps a hundredth of its opening. That is less than one picture is off by chance, and a
 training's batch cannot tell it, nor can its running averages (``trace.Trace``). The mean over some hundred pictures of
